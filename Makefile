@@ -1,0 +1,61 @@
+# LLMHub: every chore by one word. `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# What is built lies outside the checkout, so that RocksDB is compiled once per machine and not once per clone.
+ifndef CARGO_TARGET_DIR
+CARGO_TARGET_DIR := $(or $(LLMHUB_TARGET),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/llmhub/target)
+endif
+export CARGO_TARGET_DIR
+# A shell that was not started as a login shell may not know cargo yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+# Options of the targets below.
+DATA  ?= .data/dev
+SEEDS ?= 0..200
+JOBS  ?= $(shell nproc 2>/dev/null || echo 2)
+ARGS  ?=
+export DATA JOBS
+
+BUILT := $(CARGO_TARGET_DIR)/debug
+
+.PHONY: help setup run test verify fix bench sim bugs chaos
+
+help: ## this list
+	@echo 'usage: make TARGET'; echo
+	@sed -nE 's/^([a-z]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
+
+setup: ## check for what building needs, and install what is missing where that is allowed
+	@xtask/tools/setup.sh
+
+run: setup ## build, and start a cluster of three nodes here (DATA=.data/dev ARGS="--nodes 5")
+	@xtask/tools/run.sh $(ARGS)
+
+test: setup ## everything CI runs
+	@xtask/tools/check.sh test
+
+verify: setup ## the quick checks: format, lints, tidy, dependencies
+	@xtask/tools/check.sh verify
+
+fix: setup ## format, and let clippy mend what it can
+	@cargo fmt --all
+	@cargo clippy --fix --allow-dirty --allow-staged --workspace --all-targets
+	@cargo fmt --all
+
+bench: setup ## measure against nginx and the bare upstream, and write docs/benchmarks.md
+	@xtask/tools/setup.sh nginx-light
+	@cargo build --release -p node -p bench -p chaos
+	@$(CARGO_TARGET_DIR)/release/bench all $(ARGS)
+
+sim: setup ## simulate clusters (SEEDS=0..200 JOBS=2 ARGS="--scenario leader_killed")
+	@cargo build -p sim
+	@$(BUILT)/sim run --seeds $(SEEDS) --jobs $(JOBS) $(ARGS)
+
+bugs: setup ## plant known bugs in a scratch copy: the simulator must find each
+	@cargo build -p sim
+	@cargo xtask bugs --jobs $(JOBS) $(ARGS)
+
+chaos: setup ## the scenarios on real processes (ARGS="--scenario zone_lost"; all of them by default)
+	@xtask/tools/check.sh chaos $(ARGS)

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Builds the program and starts a cluster on this machine. Called by `make run`, which sets DATA and CARGO_TARGET_DIR;
+# further arguments go to `llmhub dev`.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+source xtask/tools/engine.sh
+
+: "${DATA:=.data/dev}"
+echo "building the program (the first time takes some minutes)"
+cargo build --release -p node
+prepare_engine "$DATA/models"
+echo "a tiny model to deploy: $LLMHUB_TINY_GGUF"
+exec "$CARGO_TARGET_DIR/release/llmhub" dev --data "$DATA" "$@"
