@@ -1,0 +1,147 @@
+//! What goes through Raft: one thin outer enum, whose arms each belong to one table's module, wrapped in an envelope that
+//! makes retries harmless. Used by whoever proposes and by [`crate::State::apply`]; never carries a secret in clear.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{DeploymentId, KeyId, Millis, RequestId};
+use crate::tables::{deployment, key, model, node, provider, secret, token};
+
+/// The newest envelope this program writes and understands.
+pub const VERSION: u16 = 1;
+
+/// A command on its way into the log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// The feature level needed to apply it.
+    pub version: u16,
+    /// Makes a retry harmless.
+    pub request_id: RequestId,
+    /// Wall clock of the leader that took it, in milliseconds since the Unix epoch; `apply` uses the larger of this and the last.
+    pub at: Millis,
+    /// What is to change.
+    pub command: Command,
+}
+
+impl Envelope {
+    /// An envelope of this program's version, not yet stamped by a leader.
+    pub fn new(request_id: RequestId, command: Command) -> Self {
+        Self { version: VERSION, request_id, at: 0, command }
+    }
+}
+
+impl std::fmt::Display for Envelope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.request_id, self.command.kind())
+    }
+}
+
+/// Every change of metadata there is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Command {
+    /// Nodes: join, register, lose, remove.
+    Node(node::Command),
+    /// Models: register, remove.
+    Model(model::Command),
+    /// Deployments and their replicas.
+    Deployment(deployment::Command),
+    /// Providers' connections.
+    Provider(provider::Command),
+    /// API keys.
+    Key(key::Command),
+    /// Join tokens.
+    Token(token::Command),
+    /// Sealed secrets and the wraps of the key that seals them.
+    Secret(secret::Command),
+}
+
+impl Command {
+    /// The table it belongs to: what logs and metrics may say of it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Command::Node(_) => "node",
+            Command::Model(_) => "model",
+            Command::Deployment(_) => "deployment",
+            Command::Provider(_) => "provider",
+            Command::Key(_) => "key",
+            Command::Token(_) => "token",
+            Command::Secret(_) => "secret",
+        }
+    }
+}
+
+/// What an applied command answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// It was done.
+    Done,
+    /// A deployment was created.
+    Deployment(DeploymentId),
+    /// A key was created.
+    Key(KeyId),
+    /// A piece of work was handed out under this epoch.
+    Epoch(u64),
+}
+
+/// Why a command was refused. A refusal is deterministic: the same command on the same state is always refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Reject {
+    /// Of the nodes table.
+    #[error(transparent)]
+    Node(#[from] node::Reject),
+    /// Of the models table.
+    #[error(transparent)]
+    Model(#[from] model::Reject),
+    /// Of the deployments table.
+    #[error(transparent)]
+    Deployment(#[from] deployment::Reject),
+    /// Of the providers table.
+    #[error(transparent)]
+    Provider(#[from] provider::Reject),
+    /// Of the keys table.
+    #[error(transparent)]
+    Key(#[from] key::Reject),
+    /// Of the tokens table.
+    #[error(transparent)]
+    Token(#[from] token::Reject),
+    /// Of the secrets table.
+    #[error(transparent)]
+    Secret(#[from] secret::Reject),
+    /// The command needs a newer program than some node runs.
+    #[error("command of version {version} is newer than this cluster understands ({known}): upgrade every node first")]
+    TooNew {
+        /// The command's version.
+        version: u16,
+        /// What is understood.
+        known: u16,
+    },
+}
+
+/// What a refusal is about: decides the HTTP status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RejectClass {
+    /// There is no such thing.
+    NotFound,
+    /// There is one already, or it changed meanwhile.
+    Conflict,
+    /// What was asked makes no sense.
+    Invalid,
+}
+
+impl Reject {
+    /// What the refusal is about.
+    pub fn class(&self) -> RejectClass {
+        match self {
+            Reject::Node(r) => r.class(),
+            Reject::Model(r) => r.class(),
+            Reject::Deployment(r) => r.class(),
+            Reject::Provider(r) => r.class(),
+            Reject::Key(r) => r.class(),
+            Reject::Token(r) => r.class(),
+            Reject::Secret(r) => r.class(),
+            Reject::TooNew { .. } => RejectClass::Invalid,
+        }
+    }
+}
+
+/// The outcome of an applied command; remembered under its request id.
+pub type Outcome = Result<Reply, Reject>;

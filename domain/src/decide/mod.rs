@@ -1,0 +1,8 @@
+//! Decisions: pure functions of a view, a question and, where chance is wanted, a draw. The same code runs in
+//! production, in the simulator and in unit tests. Each returns its reason.
+
+pub mod backoff;
+pub mod lease;
+pub mod placement;
+pub mod routing;
+pub mod voters;

@@ -1,0 +1,36 @@
+//! Bounds that more than one crate relies on. A bound lives here when breaking it on one node could hurt another.
+
+use crate::Millis;
+
+/// How long an idempotent retry is recognised.
+pub const REQUEST_AGE_MAX_MS: Millis = 10 * 60 * 1000;
+/// How many request ids are remembered at most; the oldest go first.
+pub const REQUESTS_MAX: usize = 100_000;
+/// Replicas one deployment may ask for.
+pub const REPLICAS_MAX: u32 = 1_000;
+/// Environment variables one deployment may set.
+pub const ENV_MAX: usize = 64;
+/// Engine arguments one deployment may pass.
+pub const ARGS_MAX: usize = 64;
+/// Models one provider may list.
+pub const PROVIDER_MODELS_MAX: usize = 1_000;
+/// Bytes of a reason kept in a row; longer ones are cut.
+pub const REASON_LEN_MAX: usize = 512;
+/// A node's lease on its work; a node that did not renew for this long may lose it.
+pub const LEASE_MS: Millis = 6_000;
+/// A node stops exclusive work this long before the leader may think the lease is over.
+pub const LEASE_MARGIN_MS: Millis = 1_000;
+/// How often a node renews its lease.
+pub const LEASE_RENEW_MS: Millis = 1_000;
+
+/// Cuts a reason to what a row keeps, on a character boundary.
+pub fn cut_reason(mut reason: String) -> String {
+    if reason.len() > REASON_LEN_MAX {
+        let mut end = REASON_LEN_MAX;
+        while !reason.is_char_boundary(end) {
+            end -= 1;
+        }
+        reason.truncate(end);
+    }
+    reason
+}

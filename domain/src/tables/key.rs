@@ -1,0 +1,173 @@
+//! API keys: who may do what. A key's text is shown once; only its hash is kept.
+
+use serde::{Deserialize, Serialize};
+
+use super::Context;
+use crate::State;
+use crate::command::{Outcome, RejectClass, Reply};
+use crate::ids::{KeyId, Millis, check_name};
+use crate::table::Row;
+
+/// What a key allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Calling models.
+    Inference,
+    /// Looking at the cluster: nodes, deployments, providers, metrics.
+    Read,
+    /// Deploying, scaling, stopping.
+    Deploy,
+    /// Everything, keys and providers included.
+    Admin,
+}
+
+impl Scope {
+    /// All scopes, for messages and help.
+    pub const ALL: [(&'static str, Scope); 4] = [
+        ("inference", Scope::Inference),
+        ("read", Scope::Read),
+        ("deploy", Scope::Deploy),
+        ("admin", Scope::Admin),
+    ];
+
+    /// The name users write.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Scope::Inference => "inference",
+            Scope::Read => "read",
+            Scope::Deploy => "deploy",
+            Scope::Admin => "admin",
+        }
+    }
+
+    /// The scope of that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(name, _)| *name == text).map(|(_, scope)| *scope)
+    }
+}
+
+/// An API key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// Its id.
+    pub id: KeyId,
+    /// What it is for.
+    pub name: String,
+    /// SHA-256 of its whole text. The text carries 256 random bits, so a plain hash cannot be guessed back.
+    #[serde(with = "serde_bytes")]
+    pub hash: Vec<u8>,
+    /// The first characters of its text, to recognise it by.
+    pub prefix: String,
+    /// What it allows.
+    pub scopes: Vec<Scope>,
+    /// When it was made.
+    pub created_at: Millis,
+}
+
+impl Key {
+    /// Whether it allows this; `admin` allows everything, `deploy` includes `read`.
+    pub fn allows(&self, scope: Scope) -> bool {
+        self.scopes.iter().any(|s| {
+            *s == scope || *s == Scope::Admin || (*s == Scope::Deploy && scope == Scope::Read)
+        })
+    }
+}
+
+impl Row for Key {
+    const TABLE: u8 = 5;
+    type Key = KeyId;
+}
+
+/// Changes of the keys table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Makes a key.
+    Create {
+        /// What it is for.
+        name: String,
+        /// SHA-256 of its text.
+        #[serde(with = "serde_bytes")]
+        hash: Vec<u8>,
+        /// The first characters of its text.
+        prefix: String,
+        /// What it allows.
+        scopes: Vec<Scope>,
+    },
+    /// Takes a key away.
+    Revoke(KeyId),
+}
+
+/// Why a key's command was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Reject {
+    /// No such key.
+    #[error("there is no key {0}: list them with GET /api/keys")]
+    Unknown(KeyId),
+    /// It makes no sense.
+    #[error("{field} of the key is wrong: {hint}")]
+    Bad {
+        /// Which part.
+        field: String,
+        /// What to do.
+        hint: String,
+    },
+    /// Nobody could administer the cluster any more.
+    #[error("{0} is the last key with the admin scope: create another one first")]
+    LastAdmin(KeyId),
+}
+
+impl Reject {
+    pub(crate) fn class(&self) -> RejectClass {
+        match self {
+            Reject::Unknown(_) => RejectClass::NotFound,
+            Reject::Bad { .. } => RejectClass::Invalid,
+            Reject::LastAdmin(_) => RejectClass::Conflict,
+        }
+    }
+}
+
+pub(crate) fn apply(state: &mut State, command: &Command, ctx: &mut Context<'_>) -> Outcome {
+    match command {
+        Command::Create { name, hash, prefix, scopes } => {
+            check_name(name).map_err(|hint| bad("the name", hint))?;
+            if hash.len() != 32 || state.key_by_hash.contains_key(hash.as_slice()) {
+                return Err(bad("the hash", "make a new key").into());
+            }
+            if scopes.is_empty() {
+                return Err(bad("the list of scopes", "name inference, read, deploy or admin").into());
+            }
+            let id = KeyId(ctx.index);
+            let row = Key {
+                id,
+                name: name.clone(),
+                hash: hash.clone(),
+                prefix: prefix.clone(),
+                scopes: scopes.clone(),
+                created_at: ctx.now,
+            };
+            index(state, &row);
+            state.keys.put(ctx.out, id, row);
+            Ok(Reply::Key(id))
+        }
+        Command::Revoke(id) => {
+            let row = state.keys.get(id).cloned().ok_or(Reject::Unknown(*id))?;
+            let admin = |k: &Key| k.scopes.contains(&Scope::Admin);
+            if admin(&row) && state.keys.rows().filter(|k| admin(k)).count() == 1 {
+                return Err(Reject::LastAdmin(*id).into());
+            }
+            state.key_by_hash.remove(row.hash.as_slice());
+            state.keys.remove(ctx.out, id);
+            Ok(Reply::Done)
+        }
+    }
+}
+
+/// Enters a key into the index from hashes to ids.
+pub(crate) fn index(state: &mut State, key: &Key) {
+    state.key_by_hash.insert(key.hash.clone(), key.id);
+}
+
+fn bad(field: &str, hint: &str) -> Reject {
+    Reject::Bad { field: field.to_owned(), hint: hint.to_owned() }
+}

@@ -1,0 +1,262 @@
+//! Nodes: who belongs to the cluster, where it is reached, what it can carry. Rows are written when a node joins, at
+//! every start of it, and when the leader decides that it is lost; what is alive this second is gossip's to say.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Context;
+use crate::State;
+use crate::command::{Outcome, RejectClass, Reply};
+use crate::ids::{Incarnation, Millis, NodeId, check_name};
+use crate::table::Row;
+
+/// A GPU as the scheduler sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gpu {
+    /// The device's number on its node.
+    pub index: u32,
+    /// The vendor's name of it.
+    pub name: String,
+    /// Its memory in MiB.
+    pub memory_mib: u64,
+}
+
+/// What a node can carry.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Capacity {
+    /// Logical CPUs.
+    pub cpus: u32,
+    /// Main memory in MiB.
+    pub memory_mib: u64,
+    /// GPUs; a node without any is normal.
+    pub gpus: Vec<Gpu>,
+    /// Names of the engines its configuration offers.
+    pub engines: Vec<String>,
+}
+
+/// Whether work may be on a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Standing {
+    /// Its lease is good as far as the leader knows.
+    Active,
+    /// Its lease ran out; its work goes elsewhere until it returns.
+    Lost,
+    /// It is leaving for good: its work goes elsewhere first.
+    Leaving,
+}
+
+/// A node of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its id, also Raft's.
+    pub id: NodeId,
+    /// Its name, unique among nodes that are not lost.
+    pub name: String,
+    /// Its zone.
+    pub zone: String,
+    /// `host:port` of its cluster port, as others reach it.
+    pub cluster_addr: String,
+    /// `host:port` of its HTTP port, as clients reach it.
+    pub http_addr: String,
+    /// Public key (X25519) that secrets are wrapped for.
+    #[serde(with = "serde_bytes")]
+    pub seal_public: Vec<u8>,
+    /// SHA-256 of its current certificate's public key.
+    #[serde(with = "serde_bytes")]
+    pub cert_fingerprint: Vec<u8>,
+    /// Its present start.
+    pub incarnation: Incarnation,
+    /// What it can carry.
+    pub capacity: Capacity,
+    /// Whether work may be on it.
+    pub standing: Standing,
+    /// Since when its standing is what it is.
+    pub since: Millis,
+    /// The program's version.
+    pub version: String,
+    /// When it joined.
+    pub joined_at: Millis,
+}
+
+impl Row for Node {
+    const TABLE: u8 = 1;
+    type Key = NodeId;
+}
+
+/// A node that was removed or replaced. Its certificate still verifies, so its id is remembered and refused for ever.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gone {
+    /// Its id.
+    pub id: NodeId,
+    /// When it went.
+    pub at: Millis,
+}
+
+impl Row for Gone {
+    const TABLE: u8 = 11;
+    type Key = NodeId;
+}
+
+/// Changes of the nodes table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// A new node comes in (or the first one bootstraps). `joined_at`, `since` and `standing` of the row are set by `apply`.
+    Join(Node),
+    /// A known node started again, or learnt something new about itself.
+    Register {
+        /// Which node.
+        id: NodeId,
+        /// Its new life.
+        incarnation: Incarnation,
+        /// Its zone, which may have changed.
+        zone: String,
+        /// Where its cluster port is now.
+        cluster_addr: String,
+        /// Where its HTTP port is now.
+        http_addr: String,
+        /// What it can carry now.
+        capacity: Capacity,
+        /// The program's version.
+        version: String,
+    },
+    /// The leader saw its lease run out.
+    Lose {
+        /// Which node.
+        id: NodeId,
+        /// The life that was lost; a newer one is not.
+        incarnation: Incarnation,
+    },
+    /// Its lease is renewed again.
+    Return {
+        /// Which node.
+        id: NodeId,
+    },
+    /// It is to leave for good.
+    Leave {
+        /// Which node.
+        id: NodeId,
+    },
+    /// It is gone for good; its certificate is no longer accepted.
+    Remove {
+        /// Which node.
+        id: NodeId,
+    },
+}
+
+/// Why a node's command was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Reject {
+    /// Another live node has the name.
+    #[error("a node named `{name}` is in the cluster already ({id}): choose another --name, or remove that node first")]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// Who has it.
+        id: NodeId,
+    },
+    /// The name cannot be one.
+    #[error("`{name}` cannot be a node's name: {hint}")]
+    BadName {
+        /// The name.
+        name: String,
+        /// How it should look.
+        hint: String,
+    },
+    /// No such node.
+    #[error("there is no node {0} in this cluster: it was removed, or never joined")]
+    Unknown(NodeId),
+    /// It lives a newer life than the command speaks of.
+    #[error("node {0} has started again since: nothing to do")]
+    Stale(NodeId),
+}
+
+impl Reject {
+    pub(crate) fn class(&self) -> RejectClass {
+        match self {
+            Reject::NameTaken { .. } | Reject::Stale(_) => RejectClass::Conflict,
+            Reject::BadName { .. } => RejectClass::Invalid,
+            Reject::Unknown(_) => RejectClass::NotFound,
+        }
+    }
+}
+
+pub(crate) fn apply(state: &mut State, command: &Command, ctx: &mut Context<'_>) -> Outcome {
+    match command {
+        Command::Join(node) => join(state, node, ctx),
+        Command::Register { id, incarnation, zone, cluster_addr, http_addr, capacity, version } => {
+            let mut node = find(state, *id)?;
+            let reborn = node.incarnation != *incarnation;
+            node.incarnation = *incarnation;
+            node.zone.clone_from(zone);
+            node.cluster_addr.clone_from(cluster_addr);
+            node.http_addr.clone_from(http_addr);
+            node.capacity.clone_from(capacity);
+            node.version.clone_from(version);
+            state.nodes.put(ctx.out, *id, node);
+            if reborn {
+                super::deployment::node_reborn(state, *id, ctx);
+            }
+            Ok(Reply::Done)
+        }
+        Command::Lose { id, incarnation } => {
+            if find(state, *id)?.incarnation != *incarnation {
+                return Err(Reject::Stale(*id).into());
+            }
+            stand(state, *id, Standing::Lost, ctx)
+        }
+        Command::Return { id } => stand(state, *id, Standing::Active, ctx),
+        Command::Leave { id } => stand(state, *id, Standing::Leaving, ctx),
+        Command::Remove { id } => {
+            find(state, *id)?;
+            bury(state, *id, ctx);
+            Ok(Reply::Done)
+        }
+    }
+}
+
+fn find(state: &State, id: NodeId) -> Result<Node, Reject> {
+    state.nodes.get(&id).map(|n| (**n).clone()).ok_or(Reject::Unknown(id))
+}
+
+fn join(state: &mut State, node: &Node, ctx: &mut Context<'_>) -> Outcome {
+    check_name(&node.name)
+        .map_err(|hint| Reject::BadName { name: node.name.clone(), hint: hint.to_owned() })?;
+    if state.gone.contains(&node.id) {
+        return Err(Reject::Unknown(node.id).into());
+    }
+    let namesake = state.nodes.rows().find(|n| n.name == node.name && n.id != node.id).cloned();
+    if let Some(other) = namesake {
+        if other.standing != Standing::Lost {
+            return Err(Reject::NameTaken { name: node.name.clone(), id: other.id }.into());
+        }
+        // A lost node of this name was replaced: its disk is gone or given up, so its old id never comes back.
+        bury(state, other.id, ctx);
+    }
+    let row = Node { standing: Standing::Active, since: ctx.now, joined_at: ctx.now, ..node.clone() };
+    state.nodes.put(ctx.out, node.id, row);
+    Ok(Reply::Done)
+}
+
+fn bury(state: &mut State, id: NodeId, ctx: &mut Context<'_>) {
+    state.nodes.remove(ctx.out, &id);
+    state.wraps.remove(ctx.out, &id);
+    state.gone.put(ctx.out, id, Gone { id, at: ctx.now });
+}
+
+fn stand(state: &mut State, id: NodeId, standing: Standing, ctx: &mut Context<'_>) -> Outcome {
+    let node = find(state, id)?;
+    if node.standing != standing && !(node.standing == Standing::Leaving && standing == Standing::Active) {
+        state.nodes.put(ctx.out, id, Node { standing, since: ctx.now, ..node });
+    }
+    Ok(Reply::Done)
+}
+
+/// How many nodes of each zone may carry work.
+pub fn zones(state: &State) -> BTreeMap<&str, usize> {
+    let mut zones = BTreeMap::new();
+    for node in state.nodes.rows().filter(|n| n.standing == Standing::Active) {
+        *zones.entry(node.zone.as_str()).or_insert(0) += 1;
+    }
+    zones
+}

@@ -1,0 +1,63 @@
+//! Who votes: an odd number, over zones, never fewer before a successor is there.
+
+use std::collections::BTreeSet;
+
+use domain::NodeId;
+use domain::decide::voters::{Candidate, choose, wanted};
+use proptest::prelude::*;
+
+fn candidate(id: u64, zone: &str, live: bool, votes: bool) -> Candidate {
+    Candidate { id: NodeId(id), zone: zone.into(), live, votes, caught_up: live }
+}
+
+fn ids(set: Option<BTreeSet<NodeId>>) -> Option<Vec<u64>> {
+    set.map(|s| s.into_iter().map(|n| n.0).collect())
+}
+
+#[test]
+fn a_growing_cluster_gets_three_voters_when_the_third_has_caught_up() {
+    let two = [candidate(1, "a", true, true), candidate(2, "b", true, false)];
+    assert_eq!(choose(&two), None);
+    let mut three = two.to_vec();
+    three.push(candidate(3, "c", true, false));
+    assert_eq!(ids(choose(&three)), Some(vec![1, 2, 3]));
+    three[2].caught_up = false;
+    assert_eq!(choose(&three), None, "two voters are no safer than one");
+}
+
+#[test]
+fn a_dead_voter_stays_until_a_successor_is_there() {
+    let mut nodes =
+        vec![candidate(1, "a", true, true), candidate(2, "b", false, true), candidate(3, "c", true, true)];
+    assert_eq!(choose(&nodes), None);
+    nodes.push(candidate(4, "b", true, false));
+    assert_eq!(ids(choose(&nodes)), Some(vec![1, 3, 4]));
+}
+
+#[test]
+fn voters_spread_over_zones_and_present_ones_are_preferred() {
+    let nodes: Vec<_> = (1..=6).map(|i| candidate(i, ["a", "a", "a", "b", "b", "c"][i as usize - 1], true, i == 2)).collect();
+    let chosen = choose(&nodes).unwrap();
+    assert_eq!(chosen.len(), 5);
+    assert!(chosen.contains(&NodeId(2)) && chosen.contains(&NodeId(6)));
+    assert_eq!((wanted(1), wanted(2), wanted(3), wanted(4), wanted(5), wanted(100)), (1, 1, 3, 3, 5, 5));
+}
+
+proptest! {
+    #[test]
+    fn a_choice_is_stable_and_never_gives_up_a_majority_of_live_voters(
+        nodes in proptest::collection::vec((0..3u8, any::<bool>(), any::<bool>()), 1..9)
+    ) {
+        let zones = ["a", "b", "c"];
+        let mut all: Vec<_> = nodes.iter().enumerate()
+            .map(|(i, (z, live, votes))| candidate(i as u64 + 1, zones[*z as usize], *live, *votes)).collect();
+        if let Some(chosen) = choose(&all) {
+            prop_assert!(!chosen.is_empty());
+            let live_voters = all.iter().filter(|c| c.votes && c.live).count();
+            let dead_kept = all.iter().filter(|c| chosen.contains(&c.id) && !c.live).count();
+            prop_assert!(dead_kept <= chosen.len() - live_voters.min(chosen.len()));
+            for c in &mut all { c.votes = chosen.contains(&c.id); }
+            prop_assert_eq!(choose(&all), None, "asked again it stays");
+        }
+    }
+}
