@@ -1,0 +1,53 @@
+//! RocksDB's errors in our words. It tells little more than a text, so the text decides.
+
+use std::path::Path;
+
+use consensus::disk::Error;
+use rocksdb::ErrorKind;
+
+/// What an error of RocksDB means.
+pub(crate) fn fault(error: &rocksdb::Error) -> Error {
+    let text = error.to_string();
+    match error.kind() {
+        ErrorKind::Corruption => Error::Corrupt(text),
+        ErrorKind::ShutdownInProgress => Error::Closed,
+        _ => classify(text),
+    }
+}
+
+/// What an error of the operating system means.
+pub(crate) fn io(path: &Path, error: &std::io::Error) -> Error {
+    classify(format!("{}: {error}", path.display()))
+}
+
+fn classify(text: String) -> Error {
+    let lower = text.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    if says(&["no space left", "quota exceeded", "space limit", "max allowed space"]) {
+        Error::Full(text)
+    } else if says(&["lock hold by", "lock file", "while lock"]) {
+        Error::Locked(text)
+    } else {
+        Error::Io(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_operating_system_said_decides_the_class() {
+        let of = |text: &str| classify(text.to_owned());
+        assert!(matches!(
+            of("IO error: No space left on device: While appending to file: /x/1.log"),
+            Error::Full(_)
+        ));
+        assert!(matches!(
+            of("IO error: While lock file: /x/LOCK: Resource temporarily unavailable"),
+            Error::Locked(_)
+        ));
+        assert!(matches!(of("IO error: lock hold by current process, acquire time 1"), Error::Locked(_)));
+        assert!(matches!(of("IO error: Permission denied"), Error::Io(_)));
+    }
+}

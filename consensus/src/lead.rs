@@ -1,0 +1,174 @@
+//! Proposals and reads, from any node: find the leader, ask it, and ask the next one if it turned out not to be. Commands
+//! carry a request id that the tables remember, so asking twice is harmless; that is what makes retries here sound.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::{Envelope, NodeId, Outcome};
+use openraft::ReadPolicy;
+use openraft::errors::{ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError};
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::codec::{decode, encode};
+use crate::error::Error;
+use crate::link::{Kind, LinkError, Peer};
+use crate::node::{Consensus, fatal_error};
+use crate::raft::{Answer, Types};
+
+/// Between two attempts, when nothing tells of a new leader sooner.
+const PAUSE: Duration = Duration::from_millis(100);
+
+impl Consensus {
+    /// Proposes a command from any node and waits until it is applied on the leader. Finds the leader, and tries again
+    /// for [`crate::Config::patience_ms`] while there is none, always with the same request id, so that it is applied once.
+    /// The leader stamps the time.
+    pub async fn propose(&self, envelope: Envelope) -> Result<Outcome, Error> {
+        let body = encode(&envelope)?;
+        let patience = Duration::from_millis(self.inner.config.patience_ms);
+        self.ask(Kind::Forward, body, patience, || self.propose_here(envelope.clone())).await
+    }
+
+    /// A linearizable read from any node: when this resolves, the tables published here are at least as new as everything
+    /// acknowledged anywhere before the call. Answers the index they have.
+    pub async fn read(&self) -> Result<u64, Error> {
+        let patience = Duration::from_millis(self.inner.config.patience_ms);
+        let deadline = Instant::now() + patience;
+        let index: u64 = self.ask(Kind::Barrier, Bytes::new(), patience, || self.barrier_here()).await?;
+        timeout_at(deadline, self.inner.board.reached(index))
+            .await
+            .map_err(|_| Error::unavailable("this node is too far behind the leader"))
+    }
+
+    /// Asks the leader, wherever it is, until it answers or patience ends.
+    pub(crate) async fn ask<T, F, Fut>(
+        &self,
+        kind: Kind,
+        body: Bytes,
+        patience: Duration,
+        here: F,
+    ) -> Result<T, Error>
+    where
+        T: DeserializeOwned,
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<T, Error>>,
+    {
+        let deadline = Instant::now() + patience;
+        let attempt = Duration::from_millis(self.inner.config.attempt_ms);
+        let mut leaders = self.inner.board.watch_leader();
+        let mut hint = None;
+        // Whether an attempt may have had an effect: then giving up must not say that nothing happened.
+        let mut maybe = false;
+        let mut why = "there is no leader".to_owned();
+        loop {
+            leaders.mark_unchanged();
+            let leader = hint.take().or_else(|| self.inner.board.leader());
+            let left = deadline.saturating_duration_since(Instant::now());
+            let answer = match leader {
+                None => Err(Error::NotLeader { leader: None }),
+                Some(id) if id == self.id() => match timeout(attempt.min(left), here()).await {
+                    Ok(answer) => answer,
+                    Err(_) => Err(Error::unknown("the leader lost its majority")),
+                },
+                Some(id) => self.call(id, kind, body.clone(), attempt.min(left)).await,
+            };
+            match answer {
+                Err(Error::NotLeader { leader }) => hint = leader.filter(|l| *l != self.id()),
+                Err(Error::Unavailable { why: reason, .. }) => why = reason,
+                Err(Error::Unknown { why: reason }) => (maybe, why) = (true, reason),
+                done => return done,
+            }
+            if self.inner.raft.is_leader() || hint.is_none() || hint == leader {
+                let pause = Instant::now() + PAUSE;
+                let _ = timeout_at(pause.min(deadline), leaders.changed()).await;
+            }
+            if Instant::now() >= deadline {
+                return Err(if maybe { Error::unknown(why) } else { Error::unavailable(why) });
+            }
+            if let Some(fault) = self.fault() {
+                return Err(if maybe { Error::unknown(fault.to_string()) } else { fault });
+            }
+        }
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        to: NodeId,
+        kind: Kind,
+        body: Bytes,
+        deadline: Duration,
+    ) -> Result<T, Error> {
+        let Some(addr) = self.inner.board.addr(to) else {
+            return Err(Error::unavailable(format!("the address of {to} is not known here")));
+        };
+        // The link keeps the deadline; this is for a link that does not.
+        let call = self.inner.link.call(Peer { id: to, addr }, kind, body, deadline);
+        let bytes = match timeout(deadline, call).await {
+            Ok(Ok(bytes)) => bytes,
+            Ok(Err(LinkError::Unreachable(e))) => {
+                return Err(Error::unavailable(format!("the leader {to} cannot be reached, {e}")));
+            }
+            Ok(Err(LinkError::Refused(e))) => {
+                return Err(Error::unavailable(format!("the leader {to} does not answer this node, {e}")));
+            }
+            Ok(Err(LinkError::Unknown(e))) => {
+                return Err(Error::unknown(format!("the leader {to} did not answer, {e}")));
+            }
+            Err(_) => return Err(Error::unknown(format!("the leader {to} did not answer in time"))),
+        };
+        match decode::<Result<T, Error>>(&bytes)? {
+            // Its disk, not ours; another leader will be found.
+            Err(Error::Storage { why }) => Err(Error::unavailable(format!("the leader {to} stopped, {why}"))),
+            answer => answer,
+        }
+    }
+
+    /// Proposes on this node, if it leads.
+    pub(crate) async fn propose_here(&self, mut envelope: Envelope) -> Result<Outcome, Error> {
+        envelope.at = (self.inner.clock)();
+        match self.inner.raft.client_write(envelope).await {
+            Ok(written) => match written.data {
+                Answer(Some(outcome)) => Ok(outcome),
+                Answer(None) => Err(Error::bug("a command was applied without an outcome")),
+            },
+            Err(RaftError::APIError(error)) => Err(write_error(error)),
+            Err(RaftError::Fatal(fatal)) => Err(Error::unknown(fatal_error(&fatal).to_string())),
+        }
+    }
+
+    /// The index a read has to wait for, if this node leads and a majority agrees that it does.
+    pub(crate) async fn barrier_here(&self) -> Result<u64, Error> {
+        match self.inner.raft.get_read_log_id(ReadPolicy::ReadIndex).await {
+            Ok((id, _)) => Ok(id.index()),
+            Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(to))) => Err(not_leader(&to)),
+            Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => {
+                Err(Error::unavailable("the leader cannot reach a majority"))
+            }
+            Err(RaftError::Fatal(fatal)) => Err(fatal_error(&fatal)),
+        }
+    }
+
+    /// Why this node takes no part any more, if so.
+    fn fault(&self) -> Option<Error> {
+        use openraft::async_runtime::WatchReceiver;
+        let metrics = self.inner.raft.metrics();
+        let running = metrics.borrow_watched().running_state.clone();
+        running.err().map(|fatal| fatal_error(&fatal))
+    }
+}
+
+pub(crate) fn not_leader(to: &ForwardToLeader<Types>) -> Error {
+    Error::NotLeader { leader: to.leader_id.map(NodeId) }
+}
+
+pub(crate) fn write_error(error: ClientWriteError<Types>) -> Error {
+    match error {
+        ClientWriteError::ForwardToLeader(to) => not_leader(&to),
+        ClientWriteError::LogEntryDiscarded(_) => Error::unknown("the leader changed meanwhile"),
+        ClientWriteError::ChangeMembershipError(e) => crate::membership::change_error(e),
+        ClientWriteError::PreconditionFailed(e) => {
+            Error::unavailable(format!("something else changed meanwhile, {e}"))
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! One node's consensus: starting, watching and stopping it. What it does for others lies beside: `lead` (proposals and
+//! reads), `membership` (who takes part), `inbound` (what other nodes ask).
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use domain::{Millis, NodeId};
+use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{Fatal, InitializeError, RaftError};
+use openraft::{ServerState, SnapshotPolicy};
+use tokio::task::AbortHandle;
+
+use crate::board::{Board, Publish, Published};
+use crate::config::Config;
+use crate::disk::Disk;
+use crate::error::Error;
+use crate::link::Link;
+use crate::network::Network;
+use crate::raft::{Member, Raft, Runtime, Types};
+use crate::status::{Status, describe};
+use crate::store::{self, LogStore, Machine, Stage};
+
+/// The wall clock a leader stamps commands with: milliseconds since the Unix epoch.
+pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
+
+/// A node's part in the cluster's consensus. Cloning it costs nothing.
+#[derive(Clone)]
+pub struct Consensus {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) config: Config,
+    pub(crate) raft: Raft,
+    pub(crate) link: Arc<dyn Link>,
+    pub(crate) board: Arc<Board>,
+    pub(crate) stage: Arc<Stage>,
+    pub(crate) clock: Clock,
+    watcher: Mutex<Option<AbortHandle>>,
+}
+
+impl Consensus {
+    /// Loads what is on the disk, posts it, and takes part. A node that was never part of a cluster waits until it is added
+    /// or [`Consensus::initialize`] is called.
+    pub async fn start(
+        config: Config,
+        disk: Arc<dyn Disk>,
+        link: Arc<dyn Link>,
+        publish: Publish,
+        clock: Clock,
+    ) -> Result<Self, Error> {
+        config.validate().map_err(|e| Error::refused(e.to_string()))?;
+        store::check_format(&*disk).await?;
+        let board = Arc::new(Board::new(publish));
+        let stage = Arc::new(Stage::new(Arc::clone(&disk)));
+        let machine = Machine::open(Arc::clone(&disk), Arc::clone(&stage), Arc::clone(&board)).await?;
+        let network = Network {
+            link: Arc::clone(&link),
+            board: Arc::clone(&board),
+            append: Duration::from_millis(config.append_ms),
+            chunk: Duration::from_millis(config.chunk_ms),
+        };
+        let settings = settings(&config)?;
+        // Everything openraft spawns inherits the seed from here.
+        let raft = Runtime::scope(
+            config.seed,
+            Box::pin(Raft::new(config.id.0, settings, network, LogStore::new(disk), machine)),
+        )
+        .await
+        .map_err(|fatal| fatal_error(&fatal))?;
+        let watcher = tokio::spawn(watch(raft.clone(), Arc::clone(&board))).abort_handle();
+        tracing::info!(node = %config.id, "consensus started");
+        let watcher = Mutex::new(Some(watcher));
+        Ok(Self { inner: Arc::new(Inner { config, raft, link, board, stage, clock, watcher }) })
+    }
+
+    /// Makes this node a cluster of its own. Refused if it is or was part of one.
+    pub async fn initialize(&self) -> Result<(), Error> {
+        let me = (self.inner.config.id.0, Member::new(&self.inner.config.addr));
+        match self.inner.raft.initialize(std::collections::BTreeMap::from([me])).await {
+            Ok(()) => Ok(()),
+            Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Err(Error::refused(
+                "this node already belongs to a cluster: use another data directory to start a new one",
+            )),
+            Err(RaftError::APIError(InitializeError::NotInMembers(e))) => Err(Error::bug(e.to_string())),
+            Err(RaftError::Fatal(fatal)) => Err(fatal_error(&fatal)),
+        }
+    }
+
+    /// Whether this node is or was part of a cluster.
+    pub async fn is_initialized(&self) -> Result<bool, Error> {
+        self.inner.raft.is_initialized().await.map_err(|fatal| fatal_error(&fatal))
+    }
+
+    /// Whose it is.
+    pub fn id(&self) -> NodeId {
+        self.inner.config.id
+    }
+
+    /// What this node's consensus says about itself.
+    pub fn status(&self) -> Status {
+        Status::of(&self.inner.raft.metrics().borrow_watched())
+    }
+
+    /// What was published last.
+    pub fn published(&self) -> Published {
+        self.inner.board.now()
+    }
+
+    /// The leader, as far as this node knows.
+    pub fn leader(&self) -> Option<NodeId> {
+        self.inner.board.leader()
+    }
+
+    /// Whether this node leads, as far as it knows: enough to decide who does a periodic job, not enough to answer a read.
+    pub fn is_leader(&self) -> bool {
+        self.inner.raft.is_leader()
+    }
+
+    /// Resolves when this node's consensus stops by itself or is shut down, with the reason. A node whose disk failed should
+    /// tell its operator and end: the others go on without it.
+    pub async fn stopped(&self) -> Error {
+        let mut metrics = self.inner.raft.metrics();
+        loop {
+            if let Err(fatal) = &metrics.borrow_watched().running_state {
+                return fatal_error(fatal);
+            }
+            if metrics.changed().await.is_err() {
+                return Error::unavailable("this node is shutting down");
+            }
+        }
+    }
+
+    /// Stops taking part. What was acknowledged is on disk. Calls after this answer that the node shuts down.
+    pub async fn shutdown(&self) {
+        let watcher = self.inner.watcher.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(watcher) = watcher {
+            watcher.abort();
+        }
+        if self.inner.raft.shutdown().await.is_err() {
+            tracing::error!("consensus had panicked before it was stopped");
+        }
+        self.inner.board.leads(self.inner.board.now().term, None);
+        tracing::info!(node = %self.inner.config.id, "consensus stopped");
+    }
+}
+
+/// Tells the board who leads and where everyone listens, as long as the raft lives.
+async fn watch(raft: Raft, board: Arc<Board>) {
+    let mut metrics = raft.server_metrics();
+    drop(raft);
+    loop {
+        {
+            let now = metrics.borrow_watched();
+            board.set_book(&now.membership_config);
+            let leader = if now.state == ServerState::Shutdown { None } else { now.current_leader };
+            board.leads(now.vote.leader_id.term, leader.map(NodeId));
+        }
+        if metrics.changed().await.is_err() {
+            board.leads(board.now().term, None);
+            return;
+        }
+    }
+}
+
+fn settings(config: &Config) -> Result<Arc<openraft::Config>, Error> {
+    let settings = openraft::Config {
+        cluster_name: "llmhub".to_owned(),
+        heartbeat_interval: config.heartbeat_ms,
+        election_timeout_min: config.election_min_ms,
+        election_timeout_max: config.election_max_ms,
+        install_snapshot_timeout: config.chunk_ms,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(config.snapshot_every),
+        max_in_snapshot_log_to_keep: config.keep_log,
+        enable_pre_vote: Some(true),
+        // A leader that restarts stands for election like everyone else: what it last committed need not be on its disk.
+        enable_leader_restore: Some(false),
+        ..openraft::Config::default()
+    };
+    settings
+        .validate()
+        .map(Arc::new)
+        .map_err(|e| Error::refused(format!("consensus settings cannot work, {e}")))
+}
+
+pub(crate) fn fatal_error(fatal: &Fatal<Types>) -> Error {
+    let why = describe(fatal);
+    match fatal {
+        Fatal::StorageError(_) => Error::Storage { why },
+        Fatal::Stopped => Error::unavailable(why),
+        Fatal::Panicked => Error::bug(why),
+    }
+}
