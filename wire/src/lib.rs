@@ -1,0 +1,15 @@
+//! Between nodes and outwards: Raft over gRPC, relayed inference streams, actor messages, gossip, and the HTTP client. The
+//! runtime wires it together. It moves bytes over streams it is given: no TLS, no decisions.
+
+pub mod dispatch;
+pub mod door;
+pub mod egress;
+pub mod gossip;
+pub mod http_client;
+pub mod net;
+pub mod raft;
+pub mod relay;
+pub mod streams;
+
+pub use net::{BoxIo, Identity, Inbound, Io, Network, Protocol};
+pub use streams::{IsMember, PeerStream, Streams};
