@@ -1,0 +1,306 @@
+//! A client's call as every dialect sees it: the body once, untouched, and the few fields of it that routing needs. The
+//! gateway makes one per request; a dialect turns it into a request for a target.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// A request ready to be sent, with an absolute URI.
+pub type HttpRequest = http::Request<Bytes>;
+
+/// The longest model name that is looked at, in bytes.
+pub const MODEL_LEN_MAX: usize = 512;
+
+/// What a call asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Operation {
+    /// `POST /v1/chat/completions`
+    Chat,
+    /// `POST /v1/completions`
+    Completions,
+    /// `POST /v1/embeddings`
+    Embeddings,
+    /// `GET /v1/models`: what health checks ask.
+    Models,
+}
+
+impl Operation {
+    /// All of them.
+    pub const ALL: [Operation; 4] =
+        [Operation::Chat, Operation::Completions, Operation::Embeddings, Operation::Models];
+
+    /// Its path below a base URL.
+    pub fn path(self) -> &'static str {
+        match self {
+            Operation::Chat => "/chat/completions",
+            Operation::Completions => "/completions",
+            Operation::Embeddings => "/embeddings",
+            Operation::Models => "/models",
+        }
+    }
+
+    /// Its path on a node.
+    pub fn v1_path(self) -> &'static str {
+        match self {
+            Operation::Chat => "/v1/chat/completions",
+            Operation::Completions => "/v1/completions",
+            Operation::Embeddings => "/v1/embeddings",
+            Operation::Models => "/v1/models",
+        }
+    }
+
+    /// The operation of a node's path.
+    pub fn of_v1_path(path: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|operation| operation.v1_path() == path)
+    }
+
+    /// What metrics and logs call it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Operation::Chat => "chat",
+            Operation::Completions => "completions",
+            Operation::Embeddings => "embeddings",
+            Operation::Models => "models",
+        }
+    }
+
+    /// Where in a request the question is.
+    fn question(self) -> &'static str {
+        match self {
+            Operation::Chat => "messages",
+            Operation::Completions => "prompt",
+            Operation::Embeddings | Operation::Models => "input",
+        }
+    }
+}
+
+/// Why a call cannot be made. The client must change its request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The body is no JSON.
+    #[error(
+        "the body is not valid JSON: {reason} at line {line} column {column}; correct it and send it again"
+    )]
+    Json {
+        /// What is wrong there.
+        reason: String,
+        /// Counted from 1.
+        line: usize,
+        /// Counted from 1.
+        column: usize,
+    },
+    /// A field is missing or of the wrong type.
+    #[error("`{param}` {hint}")]
+    Field {
+        /// Which field.
+        param: &'static str,
+        /// What is wrong with it and what to send instead.
+        hint: &'static str,
+    },
+    /// The target's address or key cannot be put into a request. The cluster's administrator must change it.
+    #[error("the target cannot be called: {0}")]
+    Target(String),
+}
+
+/// A call that was understood as far as routing needs it.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// What it asks for.
+    pub operation: Operation,
+    /// The model it names.
+    pub model: String,
+    /// Whether the answer is to be streamed.
+    pub stream: bool,
+    /// The body, byte for byte as the client sent it.
+    pub body: Bytes,
+    model_at: Range<usize>,
+}
+
+/// Where a call goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// Base URL; usually ends in `/v1`.
+    pub base_url: &'a str,
+    /// Bearer token, where one is needed.
+    pub bearer: Option<&'a str>,
+    /// The target's own name of the model, where it differs from the client's.
+    pub model: Option<&'a str>,
+}
+
+/// Fields are looked at as raw JSON, so that a wrong type is told by the field's name; everything else is only
+/// checked to be JSON. A repeated field is an error: two readers could take different ones.
+#[derive(Deserialize)]
+struct Fields<'a> {
+    #[serde(borrow)]
+    model: Option<&'a RawValue>,
+    #[serde(borrow)]
+    stream: Option<&'a RawValue>,
+    #[serde(borrow)]
+    messages: Option<&'a RawValue>,
+    #[serde(borrow)]
+    prompt: Option<&'a RawValue>,
+    #[serde(borrow)]
+    input: Option<&'a RawValue>,
+}
+
+impl Call {
+    /// The question which models there are.
+    pub fn models() -> Self {
+        Call {
+            operation: Operation::Models,
+            model: String::new(),
+            stream: false,
+            body: Bytes::new(),
+            model_at: 0..0,
+        }
+    }
+
+    /// Reads a client's body once.
+    pub fn parse(operation: Operation, body: Bytes) -> Result<Self, Error> {
+        if !body.is_empty() && !is_object(&body) {
+            let reason = "an object is expected".to_owned();
+            return Err(Error::Json { reason, line: 1, column: 1 });
+        }
+        let fields: Fields<'_> = serde_json::from_slice(&body).map_err(|e| json_error(&body, &e))?;
+        let raw = fields.model.filter(|raw| raw.get() != "null");
+        let Some(raw) = raw else {
+            return Err(Error::Field {
+                param: "model",
+                hint: "is missing: name one that GET /v1/models lists",
+            });
+        };
+        let text: Cow<'_, str> = string(raw.get()).ok_or(Error::Field {
+            param: "model",
+            hint: "must be a string: name one that GET /v1/models lists",
+        })?;
+        if text.is_empty() || text.len() > MODEL_LEN_MAX {
+            return Err(Error::Field { param: "model", hint: "must have 1 to 512 bytes" });
+        }
+        let model = text.into_owned();
+        let start = raw.get().as_ptr() as usize - body.as_ptr() as usize;
+        let model_at = start..start + raw.get().len();
+        let stream = match fields.stream.map(RawValue::get) {
+            None | Some("null" | "false") => false,
+            Some("true") => true,
+            Some(_) => return Err(Error::Field { param: "stream", hint: "must be true or false" }),
+        };
+        check_question(operation, &fields)?;
+        Ok(Call { operation, model, stream, body, model_at })
+    }
+
+    /// The body for a target that calls the model by `name`: the same bytes, but for the model's name.
+    pub fn body_for(&self, name: Option<&str>) -> Bytes {
+        let Some(name) = name.filter(|name| *name != self.model) else { return self.body.clone() };
+        let name = serde_json::Value::from(name).to_string();
+        let mut body = Vec::with_capacity(self.body.len() + name.len());
+        body.extend_from_slice(&self.body[..self.model_at.start]);
+        body.extend_from_slice(name.as_bytes());
+        body.extend_from_slice(&self.body[self.model_at.end..]);
+        body.into()
+    }
+}
+
+fn string(raw: &str) -> Option<Cow<'_, str>> {
+    if !raw.starts_with('"') {
+        return None;
+    }
+    let inner = raw.get(1..raw.len() - 1)?;
+    if !inner.contains('\\') {
+        return Some(Cow::Borrowed(inner));
+    }
+    serde_json::from_str(raw).ok().map(Cow::Owned)
+}
+
+fn check_question(operation: Operation, fields: &Fields<'_>) -> Result<(), Error> {
+    let param = operation.question();
+    let raw = match operation {
+        Operation::Chat => fields.messages,
+        Operation::Completions => fields.prompt,
+        Operation::Embeddings | Operation::Models => fields.input,
+    };
+    let first = raw.and_then(|raw| raw.get().bytes().next());
+    match (operation, first) {
+        (_, None | Some(b'n')) => {
+            Err(Error::Field { param, hint: "is missing: it is what the model answers to" })
+        }
+        (_, Some(b'[')) => Ok(()),
+        (Operation::Chat, _) => Err(Error::Field { param, hint: "must be a list of messages" }),
+        (_, Some(b'"')) => Ok(()),
+        _ => Err(Error::Field { param, hint: "must be a string or a list" }),
+    }
+}
+
+/// Whether JSON begins like an object. Decoding alone does not tell: a list of values passes for a struct.
+pub(crate) fn is_object(json: &[u8]) -> bool {
+    json.trim_ascii_start().first() == Some(&b'{')
+}
+
+fn json_error(body: &[u8], error: &serde_json::Error) -> Error {
+    let text = error.to_string();
+    // serde_json ends its messages with the position, which is told apart here.
+    let reason = text.split(" at line ").next().unwrap_or(&text);
+    let reason = if body.is_empty() { "it is empty".to_owned() } else { reason.to_owned() };
+    Error::Json { reason, line: error.line(), column: error.column() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(body: &str) -> Result<Call, Error> {
+        Call::parse(Operation::Chat, Bytes::copy_from_slice(body.as_bytes()))
+    }
+
+    #[test]
+    fn a_call_keeps_its_bytes_and_knows_its_model() {
+        let text =
+            r#"{ "messages":[{"content":"ü"}], "model" : "a\u002fb" ,"x":{"model":"no"},"stream":true}"#;
+        let call = parse(text).unwrap();
+        assert_eq!((call.model.as_str(), call.stream), ("a/b", true));
+        assert_eq!(call.body_for(None), text);
+        assert_eq!(call.body_for(Some("a/b")), text);
+        let renamed =
+            r#"{ "messages":[{"content":"ü"}], "model" : "c\"d" ,"x":{"model":"no"},"stream":true}"#;
+        assert_eq!(call.body_for(Some("c\"d")), renamed);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_by_field_and_position() {
+        let field = |body: &str| match parse(body).unwrap_err() {
+            Error::Field { param, .. } => param,
+            other => panic!("{other}"),
+        };
+        assert_eq!(field(r#"{"messages":[]}"#), "model");
+        assert_eq!(field(r#"{"model":null,"messages":[]}"#), "model");
+        assert_eq!(field(r#"{"model":7,"messages":[]}"#), "model");
+        assert_eq!(field(r#"{"model":"","messages":[]}"#), "model");
+        assert_eq!(field(r#"{"model":"m","stream":"yes","messages":[]}"#), "stream");
+        assert_eq!(field(r#"{"model":"m"}"#), "messages");
+        assert_eq!(field(r#"{"model":"m","messages":"hi"}"#), "messages");
+        let at = |body: &str| match parse(body).unwrap_err() {
+            Error::Json { line, column, reason } => (line, column, reason),
+            other => panic!("{other}"),
+        };
+        assert_eq!(at("{\"model\":\n 'm'}"), (2, 2, "expected value".to_owned()));
+        assert_eq!(at("").2, "it is empty");
+        assert_eq!(at("[1]").2, "an object is expected");
+        assert!(at(r#"{"model":"a","model":"b","messages":[]}"#).2.contains("duplicate"));
+    }
+
+    #[test]
+    fn each_operation_has_its_own_question() {
+        let ok = |operation, body: &'static str| {
+            Call::parse(operation, Bytes::from_static(body.as_bytes())).is_ok()
+        };
+        assert!(ok(Operation::Completions, r#"{"model":"m","prompt":"a"}"#));
+        assert!(ok(Operation::Embeddings, r#"{"model":"m","input":["a"]}"#));
+        assert!(!ok(Operation::Embeddings, r#"{"model":"m","input":3}"#));
+        assert!(!ok(Operation::Completions, r#"{"model":"m","messages":[]}"#));
+        for operation in Operation::ALL {
+            assert_eq!(Operation::of_v1_path(operation.v1_path()), Some(operation));
+        }
+    }
+}
