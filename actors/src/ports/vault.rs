@@ -1,0 +1,32 @@
+//! Sealing and opening of secrets (providers' keys). Voters open them with the data key they hold; other nodes ask one.
+
+use async_trait::async_trait;
+use domain::provider::Provider;
+use domain::secret::Sealed;
+
+/// Why a secret cannot be sealed or opened.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum VaultError {
+    /// No voter that holds the data key can be asked.
+    #[error("no node that holds the cluster's data key can be reached: {0}")]
+    Unavailable(String),
+    /// The ciphertext is not what was sealed.
+    #[error("a sealed secret cannot be opened: it was damaged or sealed under another key")]
+    Damaged,
+}
+
+/// The cluster's secrets. What it returns in clear stays in memory and is never logged.
+#[async_trait]
+pub trait Vault: Send + Sync + 'static {
+    /// Seals a provider's key; `context` (the provider's name) must be given again to open it.
+    async fn seal(&self, context: &str, clear: &[u8]) -> Result<Sealed, VaultError>;
+    /// Opens a provider's key.
+    async fn open_provider_key(&self, provider: &Provider) -> Result<Option<String>, VaultError>;
+}
+
+/// Gives the data key to a node that is about to vote.
+#[async_trait]
+pub trait Custodian: Send + Sync + 'static {
+    /// The data key wrapped for this public key, ready to be granted; only a holder of the data key can.
+    fn wrap_for(&self, node: domain::NodeId, seal_public: &[u8]) -> Result<domain::secret::Wrap, VaultError>;
+}

@@ -1,0 +1,199 @@
+//! Joins a provider's machine to the vault, the network and the gate of its handle.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use domain::provider::{Kind, Provider};
+use http::StatusCode;
+use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr};
+
+use super::handle::{Handle, Shared, Speaks};
+use super::machine::{Effect, Event, LOOK_MS, Machine, OPEN_RETRY, OpenError};
+use crate::config::{Config, Ports};
+use crate::gate::{Endpoint, Gate};
+use crate::monotonic::{Monotonic, millis};
+use crate::ports::VaultError;
+use crate::probe;
+use crate::secret::Secret;
+
+/// How long a provider may take to answer when asked whether it is well.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a provider's actor takes in.
+pub(crate) enum Msg {
+    /// Something happened.
+    Happened(Event),
+    /// The key is open.
+    Key(Option<Secret>),
+    /// It is time to look at what the calls told.
+    Look,
+}
+
+impl ractor::Message for Msg {}
+
+/// What a provider's actor is started with.
+pub(crate) struct Arguments {
+    pub(crate) row: Arc<Provider>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) ports: Ports,
+    pub(crate) clock: Monotonic,
+}
+
+/// The actor.
+pub(crate) struct Connection;
+
+/// What it works with.
+pub(crate) struct Tools {
+    start: Arguments,
+    shared: Arc<Shared>,
+}
+
+/// The actor's state.
+pub(crate) struct Running {
+    machine: Machine,
+    tools: Arc<Tools>,
+    endpoint: Endpoint,
+}
+
+impl Connection {
+    /// Starts the actor under `supervisor`.
+    pub(crate) async fn start(
+        start: Arguments,
+        supervisor: ActorCell,
+    ) -> Result<(ActorId, Handle), SpawnErr> {
+        let in_flight_max = start.config.settings.in_flight_max;
+        let speaks = match start.row.kind {
+            Kind::OpenAi { .. } => Speaks::OpenAi,
+            Kind::Mock => Speaks::Mock,
+        };
+        let machine = Machine::new(speaks == Speaks::OpenAi);
+        let shared = Arc::new(Shared {
+            name: start.row.name.clone(),
+            revision: start.row.revision,
+            speaks,
+            gate: Gate::new(start.clock, in_flight_max, "the provider's key is being opened"),
+            health: ArcSwap::from_pointee(machine.health().clone()),
+        });
+        let tools = Arc::new(Tools { start, shared: shared.clone() });
+        let (mailbox, _) = Actor::spawn_linked(None, Connection, (tools, machine), supervisor).await?;
+        Ok((mailbox.get_id(), Handle { shared, mailbox }))
+    }
+}
+
+impl Actor for Connection {
+    type Msg = Msg;
+    type State = Running;
+    type Arguments = (Arc<Tools>, Machine);
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Msg>,
+        (tools, machine): (Arc<Tools>, Machine),
+    ) -> Result<Running, ActorProcessingErr> {
+        let base_url = match &tools.start.row.kind {
+            Kind::OpenAi { url, .. } => url.trim_end_matches('/').to_owned(),
+            Kind::Mock => String::new(),
+        };
+        let mut running = Running { machine, tools, endpoint: Endpoint { base_url, bearer: None } };
+        // Done here, not by a message: the mock takes calls from the moment its handle is there.
+        running.step(Event::Begin, &myself);
+        Ok(running)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Msg>,
+        message: Msg,
+        running: &mut Running,
+    ) -> Result<(), ActorProcessingErr> {
+        let event = match message {
+            Msg::Happened(event) => event,
+            Msg::Key(key) => {
+                running.endpoint.bearer = key;
+                Event::Opened(Ok(()))
+            }
+            Msg::Look => Event::Look(running.tools.shared.gate.tally()),
+        };
+        running.step(event, &myself);
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.tools.shared.gate.close("the provider was changed or removed");
+    }
+}
+
+impl Running {
+    fn step(&mut self, event: Event, myself: &ActorRef<Msg>) {
+        let was = self.machine.health().clone();
+        let effects = self.machine.step(event, self.tools.start.clock.now());
+        let health = self.machine.health();
+        if *health != was {
+            tracing::info!(provider = %self.tools.shared.name, health = ?health, "provider");
+            self.tools.shared.health.store(Arc::new(health.clone()));
+        }
+        for effect in effects {
+            self.carry_out(effect, myself);
+        }
+    }
+
+    fn carry_out(&self, effect: Effect, myself: &ActorRef<Msg>) {
+        let tools = self.tools.clone();
+        let me = myself.clone();
+        match effect {
+            Effect::OpenKey => drop(tokio::spawn(async move {
+                // An actor that is over needs no telling; neither below.
+                let _ = me.send_message(tools.open_key().await);
+            })),
+            Effect::Pause { attempt } => {
+                let pause = OPEN_RETRY.wait(attempt, tools.start.ports.entropy.draw());
+                drop(me.send_after(millis(pause), || Msg::Happened(Event::OpenDue)));
+            }
+            Effect::Open => tools.shared.gate.open(self.endpoint.clone()),
+            Effect::Close(why) => tools.shared.gate.close(&why),
+            Effect::LookLater => drop(me.send_after(millis(LOOK_MS), || Msg::Look)),
+            Effect::Probe => {
+                let endpoint = self.endpoint.clone();
+                drop(tokio::spawn(async move {
+                    let answer = tools.probe(&endpoint).await;
+                    let _ = me.send_message(Msg::Happened(Event::Probed(answer)));
+                }));
+            }
+            Effect::Forgive => tools.shared.gate.forgive(),
+            Effect::Avoid => tools.shared.gate.avoid(),
+        }
+    }
+}
+
+impl Tools {
+    async fn open_key(&self) -> Msg {
+        match self.start.ports.vault.open_provider_key(&self.start.row).await {
+            Ok(key) => Msg::Key(key.map(Secret::new)),
+            Err(error) => {
+                let text = error.to_string();
+                let error = match error {
+                    VaultError::Unavailable(_) => OpenError::Unavailable(text),
+                    VaultError::Damaged => OpenError::Damaged(text),
+                };
+                Msg::Happened(Event::Opened(Err(error)))
+            }
+        }
+    }
+
+    /// Any answer but a server's error shows that it is there; a refused key is worth telling.
+    async fn probe(&self, endpoint: &Endpoint) -> Result<(), String> {
+        let url = format!("{}/models", endpoint.base_url);
+        let status =
+            probe::get(&*self.start.ports.http, &url, endpoint.bearer.as_ref(), PROBE_TIMEOUT).await?;
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                Err(format!("it refuses the key ({status}): add the provider again with a good one"))
+            }
+            status if status.is_server_error() => Err(format!("it answered {status}")),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Joins the scheduler's machine to the view, the log and the nodes that renew.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::decide::placement::{Problem, explain};
+use domain::{Incarnation, Millis, NodeId};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::oneshot;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::handle::{Handle, Observed, RECENT_MAX};
+use super::machine::{Machine, Proposal};
+use crate::config::Ports;
+use crate::monotonic::{Monotonic, millis};
+use crate::ports::{ProposeError, Proposer, ViewCell};
+
+/// How often leases and placement are looked at without any change.
+const TICK_MS: Millis = 500;
+/// Changes of the view are gathered for this long.
+const GATHER_MS: Millis = 50;
+/// How long one proposal may take before its round is given up; the next round sees what became of it.
+const PROPOSAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Replicas without a place that are shown at most.
+const UNPLACED_MAX: usize = 64;
+
+/// What the scheduler takes in.
+pub(crate) enum Msg {
+    /// The view changed.
+    Look,
+    /// Time passed.
+    Tick,
+    /// A node renews its lease.
+    Renew {
+        /// Which node.
+        node: NodeId,
+        /// Which life of it.
+        incarnation: Incarnation,
+        /// Takes the term, or `None` where this node does not lead.
+        reply: oneshot::Sender<Option<u64>>,
+    },
+    /// A round of proposals is over.
+    Done,
+}
+
+impl ractor::Message for Msg {}
+
+/// What the scheduler is started with.
+#[derive(Clone)]
+pub(crate) struct Arguments {
+    pub(crate) ports: Ports,
+    pub(crate) clock: Monotonic,
+    pub(crate) handle: Handle,
+}
+
+/// The actor.
+pub(crate) struct Scheduler;
+
+/// The actor's state.
+pub(crate) struct Running {
+    machine: Machine,
+    start: Arguments,
+    observed: Observed,
+    round: Option<AbortOnDropHandle<()>>,
+    _watch: AbortOnDropHandle<()>,
+}
+
+impl Actor for Scheduler {
+    type Msg = Msg;
+    type State = Running;
+    type Arguments = Arguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Msg>,
+        start: Arguments,
+    ) -> Result<Running, ActorProcessingErr> {
+        start.handle.shared.mailbox.store(Some(Arc::new(myself.clone())));
+        let _watch = AbortOnDropHandle::new(tokio::spawn(watch(start.ports.view.clone(), myself.clone())));
+        myself.send_message(Msg::Tick)?;
+        let (machine, observed) = (Machine::default(), Observed::default());
+        Ok(Running { machine, start, observed, round: None, _watch })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Msg>,
+        message: Msg,
+        running: &mut Running,
+    ) -> Result<(), ActorProcessingErr> {
+        let now = running.start.clock.now();
+        running.machine.lead(running.start.ports.electorate.leading(), now);
+        match message {
+            Msg::Renew { node, incarnation, reply } => {
+                // Who asked may have given up.
+                let _ = reply.send(running.machine.renew(node, incarnation, now));
+                return Ok(());
+            }
+            Msg::Done => {
+                running.round = None;
+                if running.machine.done() {
+                    drop(myself.send_after(millis(GATHER_MS), || Msg::Look));
+                }
+                return Ok(());
+            }
+            Msg::Tick => drop(myself.send_after(millis(TICK_MS), || Msg::Tick)),
+            Msg::Look => {}
+        }
+        running.look(now, &myself);
+        Ok(())
+    }
+}
+
+/// Tells the actor of changes, several as one.
+async fn watch(view: ViewCell, to: ActorRef<Msg>) {
+    let mut changes = view.watch();
+    while changes.changed().await.is_ok() {
+        tokio::time::sleep(millis(GATHER_MS)).await;
+        changes.mark_unchanged();
+        if to.send_message(Msg::Look).is_err() {
+            return;
+        }
+    }
+}
+
+impl Running {
+    fn look(&mut self, now: Millis, myself: &ActorRef<Msg>) {
+        let term = self.machine.term();
+        if term.is_some() {
+            let view = self.start.ports.view.load();
+            let wall = self.start.ports.clock.now();
+            let proposals = self.machine.look(&view, now, wall);
+            let unplaced = explain(&Problem::of(&view, wall.max(view.state.clock())));
+            let told = unplaced.iter().take(UNPLACED_MAX);
+            self.observed.unplaced =
+                told.map(|(id, ordinal, why)| format!("replica {id}/{ordinal}: {why}")).collect();
+            if !proposals.is_empty() {
+                self.start_round(proposals, myself);
+            }
+        } else {
+            self.observed.unplaced.clear();
+        }
+        self.observed.term = term;
+        self.start.handle.shared.shown.store(Arc::new(self.observed.clone()));
+    }
+
+    fn start_round(&mut self, proposals: Vec<Proposal>, myself: &ActorRef<Msg>) {
+        for proposal in &proposals {
+            tracing::info!(reason = proposal.why, "the scheduler proposes a change");
+            if self.observed.recent.len() == RECENT_MAX {
+                self.observed.recent.pop_front();
+            }
+            self.observed.recent.push_back(proposal.why.clone());
+        }
+        let proposer = self.start.ports.proposer.clone();
+        let me = myself.clone();
+        let round = tokio::spawn(async move {
+            propose(&*proposer, proposals).await;
+            let _ = me.send_message(Msg::Done);
+        });
+        self.round = Some(AbortOnDropHandle::new(round));
+    }
+}
+
+/// Proposes one after the other. A refusal means that the tables have changed since: the next round sees how.
+async fn propose(proposer: &dyn Proposer, proposals: Vec<Proposal>) {
+    for Proposal { command, why } in proposals {
+        match tokio::time::timeout(PROPOSAL_TIMEOUT, proposer.propose(command)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(ProposeError::Rejected(reject))) => {
+                tracing::debug!(reason = why, %reject, "a proposal is not needed any more");
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(reason = why, %error, "the cluster takes no proposals just now");
+                return;
+            }
+            Err(_) => return,
+        }
+    }
+}
