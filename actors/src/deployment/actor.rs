@@ -9,10 +9,11 @@ use domain::deployment::{Phase, Spec};
 use domain::{Command, Reject, deployment};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
+use super::events::{Effect, Event, Timer};
 use super::handle::{Handle, Shared, Shown};
 use super::keeper::{Keeper, keep};
 use super::log_ring::LogRing;
-use super::machine::{Effect, Event, Machine, RETRY, Timer};
+use super::machine::{Machine, RETRY};
 use super::reporting::Answer;
 use super::{Identity, State};
 use crate::config::{Config, Ports};

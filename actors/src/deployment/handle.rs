@@ -11,8 +11,8 @@ use ractor::ActorRef;
 use serde::{Deserialize, Serialize};
 
 use super::actor::Msg;
+use super::events::Event;
 use super::log_ring::LogRing;
-use super::machine::Event;
 use super::{Identity, State};
 use crate::gate::{Gate, Refused, Slot};
 

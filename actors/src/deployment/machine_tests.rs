@@ -4,9 +4,8 @@ use domain::Millis;
 use domain::deployment::Phase;
 use proptest::prelude::*;
 
-use super::machine::{
-    ATTEMPTS_MAX, Effect, Event, LIVE_PROBE_MS, MISSES_MAX, Machine, State, Timer, WELL_MS,
-};
+use super::events::{Effect, Event, Timer};
+use super::machine::{ATTEMPTS_MAX, LIVE_PROBE_MS, MISSES_MAX, Machine, State, WELL_MS};
 use super::reporting::{Answer, RETRY_MS};
 
 const READY_TIMEOUT: Millis = 60_000;

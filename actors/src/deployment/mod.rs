@@ -3,6 +3,7 @@
 //! It never decides where a replica runs, and never speaks for an epoch that is not its own.
 
 mod actor;
+pub mod events;
 mod handle;
 mod keeper;
 mod log_ring;

@@ -4,7 +4,7 @@
 use domain::Millis;
 use domain::deployment::Phase;
 
-use super::machine::{Effect, Timer};
+use super::events::{Effect, Timer};
 
 /// Pause before a report is tried again.
 pub const RETRY_MS: Millis = 500;

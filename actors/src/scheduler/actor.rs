@@ -103,7 +103,10 @@ impl Actor for Scheduler {
                 }
                 return Ok(());
             }
-            Msg::Tick => drop(myself.send_after(millis(TICK_MS), || Msg::Tick)),
+            Msg::Tick => {
+                drop(myself.send_after(millis(TICK_MS), || Msg::Tick));
+                running.show_unplaced();
+            }
             Msg::Look => {}
         }
         running.look(now, &myself);
@@ -130,18 +133,25 @@ impl Running {
             let view = self.start.ports.view.load();
             let wall = self.start.ports.clock.now();
             let proposals = self.machine.look(&view, now, wall);
-            let unplaced = explain(&Problem::of(&view, wall.max(view.state.clock())));
-            let told = unplaced.iter().take(UNPLACED_MAX);
-            self.observed.unplaced =
-                told.map(|(id, ordinal, why)| format!("replica {id}/{ordinal}: {why}")).collect();
             if !proposals.is_empty() {
                 self.start_round(proposals, myself);
             }
-        } else {
-            self.observed.unplaced.clear();
         }
         self.observed.term = term;
         self.start.handle.shared.shown.store(Arc::new(self.observed.clone()));
+    }
+
+    /// What has no place, and why: with the ticks only, since it looks at everything.
+    fn show_unplaced(&mut self) {
+        self.observed.unplaced.clear();
+        if self.machine.term().is_none() {
+            return;
+        }
+        let view = self.start.ports.view.load();
+        let wall = self.start.ports.clock.now().max(view.state.clock());
+        let unplaced = explain(&Problem::of(&view, wall)).into_iter().take(UNPLACED_MAX);
+        self.observed.unplaced =
+            unplaced.map(|(id, ordinal, why)| format!("replica {id}/{ordinal}: {why}")).collect();
     }
 
     fn start_round(&mut self, proposals: Vec<Proposal>, myself: &ActorRef<Msg>) {

@@ -105,6 +105,11 @@ impl Machine {
         let inner = self.inner.lock().unwrap();
         inner.record.iter().filter(|(_, done)| done == what).map(|(at, _)| *at).collect()
     }
+    /// Everything that was done to processes: milliseconds since `start`, and what.
+    pub(crate) fn record(&self, start: Instant) -> Vec<(u128, String)> {
+        let inner = self.inner.lock().unwrap();
+        inner.record.iter().map(|(at, what)| ((*at - start).as_millis(), what.clone())).collect()
+    }
     fn note(&self, what: &str) {
         self.inner.lock().unwrap().record.push((Instant::now(), what.to_owned()));
     }

@@ -1,0 +1,218 @@
+//! Deployments: what is wanted, where each replica is, why one is not placed, and what can be asked of it.
+
+use actors::ask;
+use axum::Json;
+use axum::extract::{Path, RawQuery, State};
+use domain::decide::placement;
+use domain::deployment::{Command, Deployment, Desired, Phase, Replica};
+use domain::{Command as Change, DeploymentId, View};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Answer;
+use crate::changes::Changes;
+use crate::extract::{App, Fresh, MayDeploy, MayRead, Shaped, query};
+use crate::problem::Problem;
+use crate::time_text::rfc3339;
+
+/// Log lines given where no number is asked for.
+const TAIL: u64 = 200;
+
+/// How many replicas there should be.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ScaleRequest {
+    replicas: u32,
+}
+
+/// A deployment by id or by name.
+fn find<'a>(view: &'a View, text: &str) -> Result<&'a Deployment, Problem> {
+    let by_id =
+        text.parse::<DeploymentId>().ok().and_then(|id| view.state.deployments.get(&id)).map(|row| &**row);
+    by_id.or_else(|| view.state.deployment_named(text)).ok_or_else(|| {
+        Problem::not_found(format!("there is no deployment `{text}`: list them with GET /api/deployments"))
+    })
+}
+
+/// One word for how it is.
+fn status(deployment: &Deployment) -> &'static str {
+    let (ready, wanted) = (deployment.ready(), deployment.wanted() as usize);
+    match deployment.desired {
+        Desired::Stopped if deployment.replicas.is_empty() => "stopped",
+        Desired::Stopped => "stopping",
+        Desired::Running if ready >= wanted => "ready",
+        Desired::Running if ready > 0 => "degraded",
+        Desired::Running if deployment.replicas.iter().any(|r| matches!(r.phase, Phase::Failed { .. })) => {
+            "failing"
+        }
+        Desired::Running if deployment.replicas.is_empty() => "pending",
+        Desired::Running => "starting",
+    }
+}
+
+fn replica(view: &View, replica: &Replica) -> Value {
+    let (phase, attempt, reason) = match &replica.phase {
+        Phase::Assigned => ("assigned", None, None),
+        Phase::Starting => ("starting", None, None),
+        Phase::Ready => ("ready", None, None),
+        Phase::Restarting { attempt, reason } => ("restarting", Some(*attempt), Some(reason)),
+        Phase::Failed { reason } => ("failed", None, Some(reason)),
+    };
+    json!({
+        "ordinal": replica.ordinal,
+        "node": replica.node.to_string(),
+        "node_name": view.state.nodes.get(&replica.node).map(|n| &n.name),
+        "epoch": replica.epoch,
+        "gpus": replica.gpus,
+        "phase": phase,
+        "attempt": attempt,
+        "reason": reason,
+        "since": rfc3339(replica.since),
+    })
+}
+
+/// What could not be placed, with why; the whole cluster's, because placement is decided as a whole.
+type Unplaced = Vec<(DeploymentId, u32, placement::Reason)>;
+
+fn shape(view: &View, deployment: &Deployment, unplaced: &Unplaced) -> Value {
+    let replicas: Vec<Value> = deployment.replicas.iter().map(|r| replica(view, r)).collect();
+    let waiting: Vec<Value> = unplaced
+        .iter()
+        .filter(|(id, ..)| *id == deployment.id)
+        .map(|(_, ordinal, why)| json!({ "ordinal": ordinal, "reason": why.to_string() }))
+        .collect();
+    let refusals: Vec<Value> = deployment
+        .refusals
+        .iter()
+        .map(|(node, r)| {
+            json!({ "by": node.to_string(), "reason": r.reason, "count": r.count, "at": rfc3339(r.at) })
+        })
+        .collect();
+    let spec = &deployment.spec;
+    json!({
+        "id": deployment.id.to_string(),
+        "name": spec.name,
+        "model": spec.model,
+        "engine": spec.engine,
+        "status": status(deployment),
+        "desired": if deployment.desired == Desired::Running { "running" } else { "stopped" },
+        "wanted": deployment.wanted(),
+        "ready": deployment.ready(),
+        "resources": {
+            "cpu": spec.resources.cpus,
+            "gpu": spec.resources.gpus,
+            "memoryMib": spec.resources.memory_mib,
+            "gpuMemoryMib": spec.resources.gpu_memory_mib,
+        },
+        "env": spec.env,
+        "args": spec.args,
+        "replicas": replicas,
+        "unplaced": waiting,
+        "refusals": refusals,
+        "created_at": rfc3339(deployment.created_at),
+    })
+}
+
+fn unplaced(app: &App, view: &View) -> Unplaced {
+    placement::explain(&placement::Problem::of(view, app.deps.clock.now()))
+}
+
+pub(crate) async fn list(State(app): State<App>, _: MayRead, Fresh(view): Fresh) -> Json<Value> {
+    let unplaced = unplaced(&app, &view);
+    let all: Vec<Value> = view.state.deployments.rows().map(|d| shape(&view, d, &unplaced)).collect();
+    Json(json!({ "deployments": all }))
+}
+
+pub(crate) async fn get(
+    State(app): State<App>,
+    _: MayRead,
+    Fresh(view): Fresh,
+    Path(id): Path<String>,
+) -> Answer {
+    Ok(Json(shape(&view, find(&view, &id)?, &unplaced(&app, &view))))
+}
+
+/// Changes a deployment and shows it as it is then.
+async fn change(
+    app: &App,
+    changes: &Changes,
+    text: &str,
+    command: impl FnOnce(DeploymentId) -> Command,
+) -> Answer {
+    let id = find(&app.deps.view.load(), text)?.id;
+    changes.commit(app, Change::Deployment(command(id))).await?;
+    let view = app.deps.view.load();
+    match view.state.deployments.get(&id) {
+        Some(row) => Ok(Json(shape(&view, row, &unplaced(app, &view)))),
+        None => Ok(Json(json!({ "deleted": id.to_string() }))),
+    }
+}
+
+pub(crate) async fn remove(
+    State(app): State<App>,
+    MayDeploy(changes): MayDeploy,
+    Path(id): Path<String>,
+) -> Answer {
+    change(&app, &changes, &id, Command::Delete).await
+}
+
+pub(crate) async fn stop(
+    State(app): State<App>,
+    MayDeploy(changes): MayDeploy,
+    Path(id): Path<String>,
+) -> Answer {
+    change(&app, &changes, &id, Command::Stop).await
+}
+
+pub(crate) async fn start(
+    State(app): State<App>,
+    MayDeploy(changes): MayDeploy,
+    Path(id): Path<String>,
+) -> Answer {
+    change(&app, &changes, &id, Command::Start).await
+}
+
+pub(crate) async fn restart(
+    State(app): State<App>,
+    MayDeploy(changes): MayDeploy,
+    Path(id): Path<String>,
+) -> Answer {
+    change(&app, &changes, &id, Command::Restart).await
+}
+
+pub(crate) async fn scale(
+    State(app): State<App>,
+    MayDeploy(changes): MayDeploy,
+    Path(id): Path<String>,
+    Shaped(ask): Shaped<ScaleRequest>,
+) -> Answer {
+    change(&app, &changes, &id, |id| Command::Scale { id, replicas: ask.replicas }).await
+}
+
+pub(crate) async fn logs(
+    State(app): State<App>,
+    _: MayRead,
+    Fresh(view): Fresh,
+    Path(id): Path<String>,
+    RawQuery(raw): RawQuery,
+) -> Answer {
+    let deployment = find(&view, &id)?;
+    let ordinal = u32::try_from(number(raw.as_deref(), "replica", 0)?)
+        .map_err(|_| Problem::bad_param("replica", "`replica` is too large"))?;
+    let tail = number(raw.as_deref(), "tail", TAIL)?;
+    let replica = deployment.replica(ordinal).ok_or_else(|| {
+        Problem::not_found(format!(
+            "replica {ordinal} of {} is not placed: it has no logs yet",
+            deployment.id
+        ))
+    })?;
+    let what = ask::Logs { id: deployment.id, ordinal, tail };
+    let lines = ask::logs(&*app.deps.peers, replica.node, &what).await?;
+    Ok(Json(json!({ "node": replica.node.to_string(), "ordinal": ordinal, "lines": lines })))
+}
+
+fn number(raw: Option<&str>, name: &str, default: u64) -> Result<u64, Problem> {
+    query(raw, name).map_or(Ok(default), |text| {
+        text.parse().map_err(|_| Problem::bad_param(name, format!("`{name}` must be a number")))
+    })
+}

@@ -1,0 +1,24 @@
+//! Handlers of everything beside the hot path, one file a subject: decode, ask one thing, encode. Decisions are `domain`'s.
+
+pub(crate) mod actors;
+pub(crate) mod deploy;
+pub(crate) mod deployments;
+pub(crate) mod docs;
+pub(crate) mod health;
+pub(crate) mod inference;
+pub(crate) mod keys;
+pub(crate) mod metrics;
+pub(crate) mod models;
+pub(crate) mod nodes;
+pub(crate) mod providers;
+pub(crate) mod registry;
+pub(crate) mod status;
+pub(crate) mod tokens;
+
+use axum::Json;
+use serde_json::Value;
+
+use crate::problem::Problem;
+
+/// What most handlers give.
+pub(crate) type Answer = Result<Json<Value>, Problem>;

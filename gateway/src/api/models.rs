@@ -1,0 +1,60 @@
+//! Models that can be called: deployments and what providers offer, in OpenAI's shape; beside it `models` as the first
+//! requirements document has them, which also lists what could be deployed.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::Path;
+use domain::View;
+use serde_json::{Value, json};
+
+use super::Answer;
+use crate::extract::{Fresh, MayInfer};
+use crate::problem::Problem;
+
+/// Models by id: when created (seconds), and by whom.
+fn callable(view: &View) -> BTreeMap<&str, (u64, String)> {
+    let mut models = BTreeMap::new();
+    for name in view.state.offered_models() {
+        let first = view.state.providers_of(name).find_map(|p| view.state.providers.get(p));
+        if let Some(provider) = first {
+            models.insert(name.as_str(), (provider.created_at / 1000, provider.name.to_string()));
+        }
+    }
+    for deployment in view.state.deployments.rows() {
+        models.insert(&deployment.spec.name, (deployment.created_at / 1000, "llmhub".to_owned()));
+    }
+    models
+}
+
+fn shape(id: &str, (created, owner): &(u64, String)) -> Value {
+    json!({ "id": id, "object": "model", "created": created, "owned_by": owner })
+}
+
+pub(crate) async fn list(_: MayInfer, Fresh(view): Fresh) -> Json<Value> {
+    let callable = callable(&view);
+    let data: Vec<Value> = callable.iter().map(|(id, about)| shape(id, about)).collect();
+    let mut described: BTreeMap<&str, Value> = callable
+        .iter()
+        .map(|(id, (_, owner))| {
+            (*id, json!({ "id": id, "name": id, "description": format!("served by {owner}") }))
+        })
+        .collect();
+    for model in view.state.models.rows() {
+        let row = json!({ "id": model.id, "name": model.name, "description": model.description });
+        described.insert(model.id.as_str(), row);
+    }
+    let models: Vec<Value> = described.into_values().collect();
+    Json(json!({ "object": "list", "data": data, "models": models }))
+}
+
+pub(crate) async fn get(_: MayInfer, Fresh(view): Fresh, Path(id): Path<String>) -> Answer {
+    let callable = callable(&view);
+    let about = callable.get(id.as_str()).ok_or_else(|| {
+        let problem = Problem::not_found(format!(
+            "the model `{id}` does not exist: GET /v1/models lists those that do"
+        ));
+        Problem { code: "model_not_found", param: Some("model".to_owned()), ..problem }
+    })?;
+    Ok(Json(shape(&id, about)))
+}

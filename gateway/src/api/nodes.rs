@@ -1,0 +1,90 @@
+//! Nodes of the cluster: who there is, how this node sees them, and how one leaves.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use domain::node::{Command, Node, Standing};
+use domain::{Command as Change, Health, NodeId, View};
+use serde_json::{Value, json};
+
+use super::Answer;
+use crate::extract::{App, Fresh, MayAdmin, MayRead};
+use crate::problem::Problem;
+use crate::time_text::rfc3339;
+
+pub(crate) fn health(view: &View, node: NodeId) -> &'static str {
+    // A node does not gossip with itself.
+    if node == view.me {
+        return "alive";
+    }
+    match view.liveness.of(node) {
+        Health::Alive => "alive",
+        Health::Suspect => "suspect",
+        Health::Down => "down",
+    }
+}
+
+fn standing(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Active => "active",
+        Standing::Lost => "lost",
+        Standing::Leaving => "leaving",
+    }
+}
+
+fn shape(view: &View, node: &Node) -> Value {
+    let replicas =
+        view.state.deployments.rows().flat_map(|d| &d.replicas).filter(|r| r.node == node.id).count();
+    json!({
+        "id": node.id.to_string(),
+        "name": node.name,
+        "zone": node.zone,
+        "health": health(view, node.id),
+        "standing": standing(node.standing),
+        "since": rfc3339(node.since),
+        "leader": view.leader == Some(node.id),
+        "voter": view.voters.contains(&node.id),
+        "http": node.http_addr,
+        "cluster": node.cluster_addr,
+        "version": node.version,
+        "replicas": replicas,
+        "capacity": node.capacity,
+        "joined_at": rfc3339(node.joined_at),
+    })
+}
+
+/// A node by id or by name.
+pub(crate) fn find<'a>(view: &'a View, text: &str) -> Result<&'a Node, Problem> {
+    let by_id = text.parse::<NodeId>().ok().and_then(|id| view.state.nodes.get(&id)).map(|row| &**row);
+    by_id.or_else(|| view.state.node_named(text)).ok_or_else(|| {
+        Problem::not_found(format!("there is no node `{text}`: list them with GET /api/nodes"))
+    })
+}
+
+pub(crate) async fn list(_: MayRead, Fresh(view): Fresh) -> Json<Value> {
+    let nodes: Vec<Value> = view.state.nodes.rows().map(|node| shape(&view, node)).collect();
+    Json(json!({ "nodes": nodes }))
+}
+
+pub(crate) async fn get(_: MayRead, Fresh(view): Fresh, Path(id): Path<String>) -> Answer {
+    Ok(Json(shape(&view, find(&view, &id)?)))
+}
+
+pub(crate) async fn remove(
+    State(app): State<App>,
+    MayAdmin(changes): MayAdmin,
+    Path(id): Path<String>,
+) -> Answer {
+    let id = find(&app.deps.view.load(), &id)?.id;
+    changes.commit(&app, Change::Node(Command::Remove { id })).await?;
+    Ok(Json(json!({ "deleted": id.to_string() })))
+}
+
+pub(crate) async fn leave(
+    State(app): State<App>,
+    MayAdmin(changes): MayAdmin,
+    Path(id): Path<String>,
+) -> Answer {
+    let id = find(&app.deps.view.load(), &id)?.id;
+    changes.commit(&app, Change::Node(Command::Leave { id })).await?;
+    Ok(Json(json!({ "id": id.to_string(), "standing": "leaving" })))
+}

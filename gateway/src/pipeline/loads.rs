@@ -1,0 +1,182 @@
+//! What this node knows about each target: calls under way, latency, and whether it just failed. Read without locks on
+//! every call; entries are made once per target and forgotten when there are too many.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use domain::decide::routing::{Load, Target};
+use http::HeaderValue;
+use tokio::time::Instant;
+
+/// Targets remembered at most; idle ones go when there are more.
+const TARGETS_MAX: usize = 4096;
+/// How long a target that failed is tried last, in milliseconds.
+const AVOID_MS: u64 = 1_000;
+/// A new latency counts for one part in this many.
+const SMOOTHING: u64 = 8;
+
+/// What is known about one target.
+#[derive(Debug)]
+pub(crate) struct Stat {
+    /// Names it in `x-llmhub-target` and in metrics.
+    pub label: HeaderValue,
+    in_flight: AtomicU32,
+    latency_us: AtomicU64,
+    avoid_until_ms: AtomicU64,
+    answered: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// A reading of a [`Stat`] for metrics.
+pub(crate) struct Reading {
+    pub in_flight: u32,
+    pub latency_us: u64,
+    pub answered: u64,
+    pub failed: u64,
+}
+
+impl Stat {
+    fn new(target: &Target) -> Self {
+        let text = match target {
+            Target::Replica { id, ordinal, node, .. } => format!("{id}/{ordinal}@{node}"),
+            Target::Provider(name) => name.to_string(),
+        };
+        Self {
+            label: HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unnamed")),
+            in_flight: AtomicU32::new(0),
+            latency_us: AtomicU64::new(0),
+            avoid_until_ms: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+        }
+    }
+
+    /// What routing looks at.
+    pub(crate) fn load(&self, now_ms: u64) -> Load {
+        Load {
+            in_flight: self.in_flight.load(Ordering::Relaxed),
+            latency_us: self.latency_us.load(Ordering::Relaxed),
+            avoid: now_ms < self.avoid_until_ms.load(Ordering::Relaxed),
+        }
+    }
+
+    /// It answered, so long after it was asked.
+    pub(crate) fn answered(&self, first_byte: Duration) {
+        let us = u64::try_from(first_byte.as_micros()).unwrap_or(u64::MAX).max(1);
+        let old = self.latency_us.load(Ordering::Relaxed);
+        let new = if old == 0 { us } else { old - old / SMOOTHING + us / SMOOTHING };
+        // Two answers at once may lose one sample: smoothing does not mind.
+        self.latency_us.store(new.max(1), Ordering::Relaxed);
+        self.answered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It failed: others are tried first for a while.
+    pub(crate) fn failed(&self, now_ms: u64) {
+        self.avoid_until_ms.store(now_ms + AVOID_MS, Ordering::Relaxed);
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn reading(&self) -> Reading {
+        Reading {
+            in_flight: self.in_flight.load(Ordering::Relaxed),
+            latency_us: self.latency_us.load(Ordering::Relaxed),
+            answered: self.answered.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// A call under way; counted until it is dropped.
+pub(crate) struct UnderWay(Arc<Stat>);
+
+impl UnderWay {
+    pub(crate) fn new(stat: Arc<Stat>) -> Self {
+        stat.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(stat)
+    }
+    pub(crate) fn stat(&self) -> &Stat {
+        &self.0
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// All targets that were called.
+pub(crate) struct Loads {
+    targets: ArcSwap<BTreeMap<Target, Arc<Stat>>>,
+    start: Instant,
+}
+
+impl Default for Loads {
+    fn default() -> Self {
+        Self { targets: ArcSwap::default(), start: Instant::now() }
+    }
+}
+
+impl Loads {
+    /// Milliseconds since this was made.
+    pub(crate) fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// What is known about a target.
+    pub(crate) fn of(&self, target: &Target) -> Arc<Stat> {
+        if let Some(stat) = self.targets.load().get(target) {
+            return stat.clone();
+        }
+        let new = Arc::new(Stat::new(target));
+        self.targets.rcu(|old| {
+            let mut map = BTreeMap::clone(old);
+            if map.len() >= TARGETS_MAX {
+                map.retain(|_, stat| stat.in_flight.load(Ordering::Relaxed) > 0);
+            }
+            map.entry(target.clone()).or_insert_with(|| new.clone());
+            map
+        });
+        self.targets.load().get(target).cloned().unwrap_or(new)
+    }
+
+    /// All of them, by label.
+    pub(crate) fn all(&self) -> Vec<(String, Reading)> {
+        let label = |stat: &Stat| stat.label.to_str().unwrap_or_default().to_owned();
+        self.targets.load().values().map(|stat| (label(stat), stat.reading())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::ProviderName;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_target_that_failed_is_avoided_for_a_second() {
+        let loads = Loads::default();
+        let stat = loads.of(&Target::Provider(ProviderName::from("p")));
+        stat.failed(loads.now());
+        assert!(stat.load(loads.now()).avoid);
+        tokio::time::advance(Duration::from_millis(AVOID_MS)).await;
+        assert!(!stat.load(loads.now()).avoid);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_are_counted_while_they_last_and_idle_targets_are_forgotten() {
+        let loads = Loads::default();
+        let target = |n: usize| Target::Provider(ProviderName(format!("p{n}")));
+        let busy = UnderWay::new(loads.of(&target(0)));
+        assert_eq!(loads.of(&target(0)).load(0).in_flight, 1);
+        for n in 1..=TARGETS_MAX {
+            loads.of(&target(n));
+        }
+        assert!(loads.all().len() < TARGETS_MAX);
+        assert_eq!(loads.of(&target(0)).load(0).in_flight, 1);
+        drop(busy);
+        assert_eq!(loads.of(&target(0)).load(0).in_flight, 0);
+    }
+}

@@ -1,0 +1,167 @@
+//! The way of an inference call: authenticate → read → route → call → record. Until the first byte goes to the client,
+//! a target that fails is replaced by the next; after it, bytes pass frame by frame and nothing is repeated.
+
+mod attempt;
+mod inbound;
+mod loads;
+mod peek;
+mod relayed;
+mod scripted;
+mod ticket;
+
+use std::sync::Arc;
+
+use actors::ports::{Body, BoxError};
+use adapters::{Call, Operation};
+use bytes::Bytes;
+use domain::ProviderName;
+use domain::decide::routing::{self, Load, Reason, Target};
+use domain::key::Scope;
+use domain::provider::Kind;
+use http::{Request, Response, StatusCode};
+use tokio::time::Instant;
+
+use crate::auth;
+use crate::extract::read_body;
+use crate::inner::Inner;
+use crate::problem::Problem;
+use attempt::Miss;
+pub(crate) use inbound::relayed;
+pub(crate) use loads::Loads;
+use loads::Stat;
+pub use scripted::response as scripted;
+use ticket::Ticket;
+
+/// Different targets tried for one call at most.
+const ATTEMPTS_MAX: usize = 3;
+
+/// The ticket of a call, until a streamed answer takes it along.
+type Held = Option<Ticket>;
+
+/// A target chosen for an attempt.
+struct Choice {
+    target: Target,
+    stat: Arc<Stat>,
+    way: Way,
+}
+
+/// How a target is reached.
+enum Way {
+    /// An engine on this node.
+    Here,
+    /// Another node's engine, over the cluster port.
+    There(domain::NodeId),
+    /// A provider's API, and its own name of the model where that differs.
+    Api(Option<String>),
+    /// The built-in mock.
+    Mock,
+}
+
+/// Answers an inference call.
+pub(crate) async fn infer<B>(inner: &Arc<Inner>, operation: Operation, request: Request<B>) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let mut held = Some(Ticket::new(inner, operation));
+    let response = run(inner, operation, request, &mut held).await.unwrap_or_else(Problem::into_answer);
+    if let Some(ticket) = held {
+        ticket.answered(response.status());
+    }
+    response
+}
+
+async fn run<B>(
+    inner: &Arc<Inner>,
+    operation: Operation,
+    request: Request<B>,
+    held: &mut Held,
+) -> Result<Response<Body>, Problem>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let (parts, body) = request.into_parts();
+    auth::allow(inner, &inner.deps.view.peek(), &parts.headers, Scope::Inference)?;
+    let body = read_body(inner, &parts.headers, body).await?;
+    let call = Call::parse(operation, body)?;
+    let deadline = Instant::now() + inner.config.first_byte_timeout();
+    let mut tried: Vec<Target> = Vec::new();
+    let mut last: Option<Miss> = None;
+    while tried.len() < ATTEMPTS_MAX {
+        // Chosen anew each time: what failed may have changed the view meanwhile.
+        let choice = match choose(inner, &call, &tried) {
+            Ok(Some(choice)) => choice,
+            Ok(None) => break,
+            Err(problem) if last.is_none() => return Err(problem),
+            Err(_) => break,
+        };
+        if last.is_some() {
+            inner.metrics.retries.add(1);
+        }
+        tried.push(choice.target.clone());
+        match attempt::call(inner, &call, choice, deadline, held).await {
+            Ok(response) => return Ok(response),
+            Err(miss) => {
+                let retry = miss.retry && Instant::now() < deadline;
+                last = Some(miss);
+                if !retry {
+                    break;
+                }
+            }
+        }
+    }
+    match last {
+        Some(miss) => Ok(miss.answer),
+        None => Err(Problem::unavailable("no_target", "nothing can answer just now: try again")),
+    }
+}
+
+/// The best target that was not tried yet.
+fn choose(inner: &Inner, call: &Call, tried: &[Target]) -> Result<Option<Choice>, Problem> {
+    let view = inner.deps.view.peek();
+    let targets = routing::targets(&view, &call.model).map_err(|reason| no_target(&call.model, &reason))?;
+    let mut open: Vec<(Target, Load)> = targets
+        .into_iter()
+        .filter(|target| !tried.contains(target))
+        .map(|target| {
+            let load = inner.loads.of(&target).load(inner.loads.now());
+            (target, load)
+        })
+        .collect();
+    if open.len() > 1 {
+        routing::order(&mut open, inner.ids.draw());
+    }
+    let Some((target, _)) = open.into_iter().next() else { return Ok(None) };
+    let way = match &target {
+        Target::Replica { node, .. } if *node == inner.deps.me => Way::Here,
+        Target::Replica { node, .. } => Way::There(*node),
+        Target::Provider(name) => match view.state.providers.get(name) {
+            Some(row) if row.kind == Kind::Mock => Way::Mock,
+            Some(row) => Way::Api(own_name(name, &call.model, &row.models)),
+            None => return Ok(None),
+        },
+    };
+    Ok(Some(Choice { stat: inner.loads.of(&target), target, way }))
+}
+
+/// `provider/model` names one provider's model, which the provider itself calls `model`.
+fn own_name(provider: &ProviderName, model: &str, offered: &[String]) -> Option<String> {
+    let (first, rest) = model.split_once('/')?;
+    (first == provider.as_str() && !offered.iter().any(|offer| offer == model)).then(|| rest.to_owned())
+}
+
+fn no_target(model: &str, reason: &Reason) -> Problem {
+    match reason {
+        Reason::UnknownModel => {
+            let message = format!("the model `{model}` does not exist: GET /v1/models lists those that do");
+            let problem =
+                Problem::new(StatusCode::NOT_FOUND, "invalid_request_error", "model_not_found", message);
+            Problem { param: Some("model".to_owned()), ..problem }
+        }
+        Reason::Stopped(_) | Reason::NoneReady { .. } | Reason::Unreachable(_) => Problem::unavailable(
+            "model_not_ready",
+            format!("the model `{model}` cannot answer now: {reason}"),
+        ),
+    }
+}

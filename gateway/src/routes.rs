@@ -1,0 +1,108 @@
+//! The table of paths: where each goes, what key it needs, what it is for. The router and the OpenAPI document are both
+//! made from it, so neither can know a path that the other does not.
+
+use axum::Router;
+use axum::extract::Request;
+use axum::routing::{delete, get, post, put};
+use domain::key::Scope;
+
+use crate::api::{
+    actors, deploy, deployments, docs, health, inference, keys, metrics, models, nodes, providers, registry,
+    status, tokens,
+};
+use crate::extract::App;
+use crate::problem::Problem;
+
+/// One path and method.
+pub(crate) struct Route {
+    pub method: &'static str,
+    pub path: &'static str,
+    /// What the key must allow; `None` needs no key.
+    pub scope: Option<Scope>,
+    /// The schema of its body in the OpenAPI document.
+    pub body: Option<&'static str>,
+    pub summary: &'static str,
+}
+
+macro_rules! scope {
+    (open) => {
+        None
+    };
+    ($scope:ident) => {
+        Some(Scope::$scope)
+    };
+}
+
+macro_rules! body {
+    () => {
+        None
+    };
+    ($body:ident) => {
+        Some(stringify!($body))
+    };
+}
+
+macro_rules! routes {
+    ($($method:ident $path:literal $scope:ident $(($body:ident))? => $handler:path, $summary:literal;)*) => {
+        /// Every path.
+        pub(crate) const ROUTES: &[Route] = &[$(Route {
+            method: stringify!($method),
+            path: $path,
+            scope: scope!($scope),
+            body: body!($($body)?),
+            summary: $summary,
+        }),*];
+
+        /// The router over them.
+        pub(crate) fn router(app: App) -> Router {
+            Router::new()
+                $(.route($path, $method($handler)))*
+                .fallback(|request: Request| async move { Problem::no_route(request.uri().path()) })
+                .method_not_allowed_fallback(|request: Request| async move {
+                    Problem::wrong_method(request.uri().path())
+                })
+                .with_state(app)
+        }
+    };
+}
+
+routes! {
+    post "/v1/chat/completions" Inference (ChatRequest) => inference::chat, "Answer a chat, whole or as a stream";
+    post "/v1/completions" Inference (CompletionRequest) => inference::completions, "Continue a text";
+    post "/v1/embeddings" Inference (EmbeddingRequest) => inference::embeddings, "Turn texts into vectors";
+    get "/v1/models" Inference => models::list, "List the models that can be called";
+    get "/v1/models/{*id}" Inference => models::get, "Show one model";
+    post "/v1/deploy" Deploy (DeployRequest) => deploy::deploy, "Deploy a model";
+    get "/health" open => health::health, "Whether the process lives";
+    get "/ready" open => health::ready, "Whether the node can take requests";
+    get "/metrics" Read => metrics::page, "Counters in Prometheus' text format";
+    get "/api/status" Read => status::show, "The cluster at a glance, with warnings";
+    get "/api/actors" Read => actors::show, "What a node's actors show (?node=)";
+    get "/api/nodes" Read => nodes::list, "List nodes";
+    get "/api/nodes/{id}" Read => nodes::get, "Show a node by id or name";
+    delete "/api/nodes/{id}" Admin => nodes::remove, "Remove a node that is gone for good";
+    post "/api/nodes/{id}/leave" Admin => nodes::leave, "Let a node hand over its work and leave";
+    get "/api/deployments" Read => deployments::list, "List deployments";
+    get "/api/deployments/{id}" Read => deployments::get, "Show a deployment by id or name";
+    delete "/api/deployments/{id}" Deploy => deployments::remove, "Delete a deployment";
+    post "/api/deployments/{id}/stop" Deploy => deployments::stop, "Stop a deployment's replicas";
+    post "/api/deployments/{id}/start" Deploy => deployments::start, "Start a stopped deployment";
+    post "/api/deployments/{id}/restart" Deploy => deployments::restart, "Start a deployment's engines anew";
+    post "/api/deployments/{id}/scale" Deploy (ScaleRequest) => deployments::scale, "Change the number of replicas";
+    get "/api/deployments/{id}/logs" Read => deployments::logs, "Last log lines of a replica (?replica=&tail=)";
+    get "/api/models" Read => registry::list, "List registered models";
+    post "/api/models" Deploy (ModelRequest) => registry::put, "Register a model";
+    delete "/api/models/{*id}" Deploy => registry::remove, "Forget a model";
+    get "/api/providers" Read => providers::list, "List providers, without their keys";
+    post "/api/providers" Admin (ProviderRequest) => providers::put, "Add or replace a provider";
+    put "/api/providers" Admin (ProviderRequest) => providers::put, "Add or replace a provider";
+    delete "/api/providers/{*name}" Admin => providers::remove, "Remove a provider";
+    get "/api/keys" Admin => keys::list, "List API keys, without their texts";
+    post "/api/keys" Admin (KeyRequest) => keys::create, "Make an API key; its text is shown once";
+    delete "/api/keys/{id}" Admin => keys::revoke, "Revoke an API key";
+    get "/api/tokens" Admin => tokens::list, "List join tokens, without their texts";
+    post "/api/tokens" Admin (TokenRequest) => tokens::create, "Make a join token; its text is shown once";
+    delete "/api/tokens/{id}" Admin => tokens::revoke, "Revoke a join token";
+    get "/openapi.json" open => docs::document, "This document";
+    get "/docs" open => docs::page, "These paths as a page";
+}

@@ -1,0 +1,11 @@
+//! The gateway through its own door, over fake ports: every answer a client can get, and what becomes of calls whose
+//! targets fail.
+
+mod bed;
+mod changes;
+mod documents;
+mod operators;
+mod recovery;
+mod refusals;
+mod serving;
+mod streams;

@@ -1,0 +1,47 @@
+//! Why a node does not start or cannot go on. Every message says what to do.
+
+use actors::ports::ProposeError;
+use domain::NodeId;
+
+/// Why a node does not start or cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Its own files are not what it wrote.
+    #[error("the data directory's file {file} cannot be used: {reason}")]
+    Files {
+        /// Which file.
+        file: &'static str,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// A bootstrap was cut short.
+    #[error("an earlier bootstrap on this data directory did not finish: remove the directory and start again")]
+    HalfBootstrapped,
+    /// A node that belongs to a cluster was told to join one with another identity.
+    #[error("joining needs a token: make one with `llmhub token create` on a running node and pass it with --token")]
+    NoToken,
+    /// The token's text is not one.
+    #[error("the join token cannot be read: {0}")]
+    BadToken(&'static str),
+    /// Nobody let it in.
+    #[error("no node of the cluster let this one join: {0}")]
+    JoinFailed(String),
+    /// The cluster refused for good.
+    #[error("the cluster refused: {0}")]
+    Refused(String),
+    /// Its metadata disk or consensus.
+    #[error(transparent)]
+    Consensus(#[from] consensus::Error),
+    /// Its actors.
+    #[error("the actors cannot start: {0}")]
+    Actors(String),
+    /// A command of its own was not taken.
+    #[error("a command needed at start was not taken: {0}")]
+    Propose(#[from] ProposeError),
+    /// Keys or certificates.
+    #[error("certificates cannot be made: {0}")]
+    Certificate(String),
+    /// It was removed.
+    #[error("node {0} was removed from the cluster: wipe its data directory to let it join as a new node")]
+    Removed(NodeId),
+}

@@ -1,0 +1,155 @@
+//! Who a node is: its id, its key, its certificate, kept as small files. The same seed gives the key of its certificate
+//! (Ed25519) and the key secrets are wrapped for (X25519). Used at start; nothing here ever leaves the node but public
+//! halves.
+
+use actors::ports::Entropy;
+use domain::NodeId;
+use hkdf::Hkdf;
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use crate::env::Files;
+use crate::error::Error;
+
+const NODE_FILE: &str = "node.json";
+const KEY_FILE: &str = "node.key";
+const CERT_FILE: &str = "node.crt";
+const CA_FILE: &str = "ca.crt";
+const GOSSIP_FILE: &str = "gossip.sealed";
+
+/// The seed of a node's keys.
+pub(crate) struct NodeKey(Zeroizing<[u8; 32]>);
+
+impl NodeKey {
+    /// A new one.
+    pub(crate) fn draw(entropy: &dyn Entropy) -> Self {
+        let mut seed = Zeroizing::new([0; 32]);
+        entropy.fill(&mut *seed);
+        Self(seed)
+    }
+
+    /// A key derived from the seed for one purpose.
+    fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+        let mut out = Zeroizing::new([0; 32]);
+        // 32 bytes are far below HKDF's limit, so expansion cannot fail.
+        let _ = Hkdf::<Sha256>::new(None, &*self.0).expand(purpose.as_bytes(), &mut *out);
+        out
+    }
+
+    /// The private key of its certificate: Ed25519, PKCS#8 DER.
+    pub(crate) fn certificate_key(&self) -> Zeroizing<Vec<u8>> {
+        crate::authority::pkcs8(&self.derive("llmhub certificate key"))
+    }
+
+    /// The private key secrets are wrapped for.
+    pub(crate) fn seal_secret(&self) -> x25519_dalek::StaticSecret {
+        x25519_dalek::StaticSecret::from(*self.derive("llmhub seal key"))
+    }
+
+    /// Its public half, 32 bytes.
+    pub(crate) fn seal_public(&self) -> Vec<u8> {
+        x25519_dalek::PublicKey::from(&self.seal_secret()).as_bytes().to_vec()
+    }
+
+    /// The key that seals this node's own files.
+    pub(crate) fn file_key(&self) -> Zeroizing<[u8; 32]> {
+        self.derive("llmhub file key")
+    }
+}
+
+/// What `node.json` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct NodeFile {
+    id: NodeId,
+    name: String,
+    /// Written last: whether bootstrap or join got to its end.
+    complete: bool,
+}
+
+/// A node's identity as read back.
+pub(crate) struct Stored {
+    /// Its id.
+    pub id: NodeId,
+    /// The seed of its keys.
+    pub key: NodeKey,
+    /// Whether bootstrap or join got to its end.
+    pub complete: bool,
+    /// Its certificate and the CA's, DER, once it has them.
+    pub certificates: Option<Certificates>,
+}
+
+/// A node's certificates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Certificates {
+    /// Its own, DER.
+    pub node: Vec<u8>,
+    /// The cluster's CA, DER.
+    pub ca: Vec<u8>,
+}
+
+/// Reads the identity; `None` on an empty data directory.
+pub(crate) async fn load(files: &dyn Files) -> Result<Option<Stored>, Error> {
+    let Some(text) = read(files, NODE_FILE).await? else { return Ok(None) };
+    let bad = |file, reason: String| Error::Files { file, reason };
+    let node: NodeFile = serde_json::from_slice(&text)
+        .map_err(|e| bad(NODE_FILE, format!("{e}; restore it from a backup, or wipe the directory")))?;
+    let hex_key = read(files, KEY_FILE)
+        .await?
+        .ok_or_else(|| bad(KEY_FILE, "it is missing; restore it, or wipe the directory to join anew".into()))?;
+    let mut seed = Zeroizing::new([0; 32]);
+    hex::decode_to_slice(hex_key.trim_ascii(), &mut *seed)
+        .map_err(|_| bad(KEY_FILE, "it does not hold 64 hexadecimal digits".into()))?;
+    let certificates = match (read(files, CERT_FILE).await?, read(files, CA_FILE).await?) {
+        (Some(node), Some(ca)) => Some(Certificates { node: node.to_vec(), ca: ca.to_vec() }),
+        _ => None,
+    };
+    Ok(Some(Stored { id: node.id, key: NodeKey(seed), complete: node.complete, certificates }))
+}
+
+/// Draws and writes a new, incomplete identity.
+pub(crate) async fn create(files: &dyn Files, entropy: &dyn Entropy, name: &str) -> Result<Stored, Error> {
+    let key = NodeKey::draw(entropy);
+    // Zero is no node: it is what an unset field reads as.
+    let id = NodeId(entropy.draw().max(1));
+    write(files, KEY_FILE, hex::encode(&*key.0).as_bytes()).await?;
+    write_node(files, id, name, false).await?;
+    Ok(Stored { id, key, complete: false, certificates: None })
+}
+
+/// Writes what a bootstrap or join brought, and marks the identity complete.
+pub(crate) async fn complete(
+    files: &dyn Files,
+    id: NodeId,
+    name: &str,
+    certificates: &Certificates,
+    sealed_gossip_keys: &[u8],
+) -> Result<(), Error> {
+    write(files, CERT_FILE, &certificates.node).await?;
+    write(files, CA_FILE, &certificates.ca).await?;
+    write(files, GOSSIP_FILE, sealed_gossip_keys).await?;
+    write_node(files, id, name, true).await
+}
+
+/// The gossip keys as [`complete`] wrote them, still sealed.
+pub(crate) async fn gossip_keys(files: &dyn Files) -> Result<Vec<u8>, Error> {
+    read(files, GOSSIP_FILE).await?.map(|b| b.to_vec()).ok_or_else(|| Error::Files {
+        file: GOSSIP_FILE,
+        reason: "it is missing; restore it, or wipe the directory to join anew".into(),
+    })
+}
+
+async fn write_node(files: &dyn Files, id: NodeId, name: &str, complete: bool) -> Result<(), Error> {
+    let node = NodeFile { id, name: name.to_owned(), complete };
+    let text = serde_json::to_vec_pretty(&node)
+        .map_err(|e| Error::Files { file: NODE_FILE, reason: e.to_string() })?;
+    write(files, NODE_FILE, &text).await
+}
+
+async fn read(files: &dyn Files, file: &'static str) -> Result<Option<bytes::Bytes>, Error> {
+    files.read(file).await.map_err(|e| Error::Files { file, reason: e.to_string() })
+}
+
+async fn write(files: &dyn Files, file: &'static str, content: &[u8]) -> Result<(), Error> {
+    files.write(file, content).await.map_err(|e| Error::Files { file, reason: e.to_string() })
+}

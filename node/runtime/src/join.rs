@@ -1,0 +1,248 @@
+//! How a new node comes in: one question and one answer over the only streams that need no client certificate. The token
+//! proves that somebody of the cluster wants the newcomer, and pins the cluster's CA for it. Any node answers; one that
+//! cannot sign names those that can.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::ports::{ProposeError, Proposer, ViewCell};
+use domain::{Command, NodeId, Reject, TokenId, node, token};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Semaphore;
+use wire::net::{BoxIo, Network};
+
+use crate::authority::fingerprint;
+use crate::error::Error;
+use crate::identity::Certificates;
+use crate::token::JoinToken;
+use crate::vault::Safe;
+
+/// The largest question or answer, in bytes.
+const MESSAGE_BYTES_MAX: u32 = 256 * 1024;
+/// How long one exchange may take.
+const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Exchanges answered at a time; more are turned away, so that strangers cannot fill a node.
+const EXCHANGES_MAX: usize = 4;
+/// How long is waited after each exchange, so that tokens cannot be guessed quickly.
+const BREATH: Duration = Duration::from_millis(100);
+/// How long a newcomer goes on trying.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The pause between its attempts.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What a newcomer says.
+#[derive(Serialize, Deserialize)]
+struct Question {
+    token: TokenId,
+    #[serde(with = "serde_bytes")]
+    secret_sha256: Vec<u8>,
+    #[serde(with = "serde_bytes")]
+    certificate_request: Vec<u8>,
+    node: node::Node,
+}
+
+/// What it is told.
+#[derive(Serialize, Deserialize)]
+enum Answer {
+    /// Come in.
+    Welcome {
+        #[serde(with = "serde_bytes")]
+        certificate: Vec<u8>,
+        #[serde(with = "serde_bytes")]
+        ca: Vec<u8>,
+        #[serde(with = "serde_bytes")]
+        gossip_keys: Vec<u8>,
+        peers: Vec<(NodeId, String)>,
+    },
+    /// Ask one of these: they can sign.
+    Elsewhere(Vec<String>),
+    /// Not now.
+    Later(String),
+    /// No.
+    No(String),
+}
+
+/// What a newcomer got.
+pub(crate) struct Welcome {
+    /// Its certificate and the CA's.
+    pub certificates: Certificates,
+    /// The gossip keys, encoded.
+    pub gossip_keys: zeroize::Zeroizing<Vec<u8>>,
+    /// Members and their cluster ports.
+    pub peers: Vec<(NodeId, String)>,
+}
+
+/// Asks the nodes at `addrs`, in turn and again, to be let in.
+pub(crate) async fn ask(
+    network: &dyn Network,
+    addrs: &[String],
+    token: &JoinToken,
+    node: &node::Node,
+    certificate_request: Vec<u8>,
+) -> Result<Welcome, Error> {
+    let question = Question {
+        token: token.id,
+        secret_sha256: token.hash(),
+        certificate_request,
+        node: node.clone(),
+    };
+    let until = tokio::time::Instant::now() + PATIENCE;
+    let mut last = "no address was given".to_owned();
+    let mut queue: Vec<String> = addrs.to_vec();
+    loop {
+        let mut elsewhere = Vec::new();
+        for addr in &queue {
+            match exchange(network, addr, token, &question).await {
+                Ok(Answer::Welcome { certificate, ca, gossip_keys, peers }) => {
+                    if fingerprint(&ca) != token.ca_sha256 {
+                        return Err(Error::JoinFailed(format!("{addr} belongs to another cluster than the token")));
+                    }
+                    let certificates = Certificates { node: certificate, ca };
+                    return Ok(Welcome { certificates, gossip_keys: gossip_keys.into(), peers });
+                }
+                Ok(Answer::No(why)) => return Err(Error::Refused(why)),
+                Ok(Answer::Later(why)) => last = format!("{addr}: {why}"),
+                Ok(Answer::Elsewhere(others)) => elsewhere.extend(others),
+                Err(e) => last = format!("{addr}: {e}"),
+            }
+        }
+        if tokio::time::Instant::now() >= until {
+            return Err(Error::JoinFailed(format!("{last}; check --join and that the token is this cluster's")));
+        }
+        tracing::info!(reason = %last, "not let in yet, trying again");
+        queue = addrs.iter().cloned().chain(elsewhere).collect();
+        queue.dedup();
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn exchange(
+    network: &dyn Network,
+    addr: &str,
+    token: &JoinToken,
+    question: &Question,
+) -> std::io::Result<Answer> {
+    let talk = async {
+        let mut io = network.dial_join(addr, token.ca_sha256).await?;
+        send(&mut io, question).await?;
+        receive(&mut io).await
+    };
+    tokio::time::timeout(EXCHANGE_TIMEOUT, talk)
+        .await
+        .unwrap_or_else(|_| Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time")))
+}
+
+/// Answers newcomers.
+pub(crate) struct Doorman {
+    me: NodeId,
+    view: ViewCell,
+    proposer: Arc<dyn Proposer>,
+    safe: Arc<Safe>,
+    places: Semaphore,
+}
+
+impl Doorman {
+    /// A doorman of this node.
+    pub(crate) fn new(me: NodeId, view: ViewCell, proposer: Arc<dyn Proposer>, safe: Arc<Safe>) -> Arc<Self> {
+        Arc::new(Self { me, view, proposer, safe, places: Semaphore::new(EXCHANGES_MAX) })
+    }
+
+    /// Answers one newcomer's stream. Turns it away when too many are there.
+    pub(crate) async fn answer(&self, mut io: BoxIo) {
+        let Ok(_place) = self.places.try_acquire() else { return };
+        let talk = async {
+            let question: Question = receive(&mut io).await?;
+            let answer = self.decide(question).await;
+            send(&mut io, &answer).await
+        };
+        if !matches!(tokio::time::timeout(EXCHANGE_TIMEOUT, talk).await, Ok(Ok(()))) {
+            tracing::debug!("an exchange with a newcomer broke");
+        }
+        tokio::time::sleep(BREATH).await;
+    }
+
+    async fn decide(&self, question: Question) -> Answer {
+        let authority = match self.safe.authority() {
+            Some(Ok(authority)) => authority,
+            Some(Err(e)) => return Answer::Later(e.to_string()),
+            None => return Answer::Elsewhere(self.signers()),
+        };
+        let id = question.node.id;
+        if !self.known(&question.node) {
+            let hash = question.secret_sha256.clone();
+            let used = self.proposer.propose(Command::Token(token::Command::Use { id: question.token, hash }));
+            if let Err(e) = used.await {
+                return refuse(e);
+            }
+        } else if !self.token_fits(&question) {
+            return Answer::No(Reject::from(token::Reject::Unknown(question.token)).to_string());
+        }
+        let certificate = match authority.sign(id, &question.certificate_request) {
+            Ok(certificate) => certificate,
+            Err(e) => return Answer::No(e.to_string()),
+        };
+        let node = node::Node { cert_fingerprint: fingerprint(&certificate).to_vec(), ..question.node };
+        if let Err(e) = self.proposer.propose(Command::Node(node::Command::Join(node))).await {
+            return refuse(e);
+        }
+        let Some(Ok(gossip_keys)) = self.safe.gossip_keys() else {
+            return Answer::Later("the gossip keys cannot be opened here".to_owned());
+        };
+        tracing::info!(node = %id, "let a node in");
+        let view = self.view.load();
+        let peers = view.state.nodes.rows().filter(|n| n.id != id);
+        Answer::Welcome {
+            certificate,
+            ca: authority.certificate().to_vec(),
+            gossip_keys: gossip_keys.to_vec(),
+            peers: peers.map(|n| (n.id, n.cluster_addr.clone())).collect(),
+        }
+    }
+
+    /// Whether this very node was let in before, and only its answer got lost: its token is not counted again.
+    fn known(&self, node: &node::Node) -> bool {
+        let view = self.view.load();
+        view.state.nodes.get(&node.id).is_some_and(|n| n.seal_public == node.seal_public)
+    }
+
+    fn token_fits(&self, question: &Question) -> bool {
+        let view = self.view.load();
+        view.state.tokens.get(&question.token).is_some_and(|t| t.hash == question.secret_sha256)
+    }
+
+    fn signers(&self) -> Vec<String> {
+        let view = self.view.load();
+        let holders = view.state.wraps.iter().map(|(id, _)| *id).filter(|id| *id != self.me);
+        holders.filter_map(|id| view.state.nodes.get(&id).map(|n| n.cluster_addr.clone())).collect()
+    }
+}
+
+fn refuse(error: ProposeError) -> Answer {
+    match error {
+        // The holder of the name may be a node that was wiped and whose lease has not run out yet.
+        ProposeError::Rejected(Reject::Node(node::Reject::NameTaken { name, id })) => Answer::Later(
+            node::Reject::NameTaken { name, id }.to_string(),
+        ),
+        ProposeError::Rejected(reject) => Answer::No(reject.to_string()),
+        other => Answer::Later(other.to_string()),
+    }
+}
+
+async fn send<T: Serialize>(io: &mut BoxIo, message: &T) -> std::io::Result<()> {
+    let bytes = rmp_serde::to_vec_named(message).map_err(std::io::Error::other)?;
+    io.write_u32(u32::try_from(bytes.len()).map_err(std::io::Error::other)?).await?;
+    io.write_all(&bytes).await?;
+    io.flush().await
+}
+
+async fn receive<T: serde::de::DeserializeOwned>(io: &mut BoxIo) -> std::io::Result<T> {
+    let len = io.read_u32().await?;
+    if len > MESSAGE_BYTES_MAX {
+        return Err(std::io::Error::other("the message is too long"));
+    }
+    let mut bytes = vec![0; len as usize];
+    io.read_exact(&mut bytes).await?;
+    rmp_serde::from_slice(&bytes).map_err(std::io::Error::other)
+}
+

@@ -1,0 +1,468 @@
+//! Start order: who the node is (read, bootstrap or join), then consensus, then what stands on it. A node that belongs to
+//! a cluster starts without a quorum too: it serves what it knows and tells the cluster about itself once it can.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::ports::{ProposeError, Proposer, ViewCell};
+use actors::{Ports, Tree};
+use consensus::Consensus;
+use domain::node::{Capacity, Standing};
+use domain::provider::{Kind, Provider};
+use domain::{Command, Incarnation, NodeId, ProviderName, View, node, provider, secret};
+use tokio_util::sync::CancellationToken;
+use wire::door::Door;
+use wire::gossip::{Gossip, GossipConfig};
+use wire::http_client::HttpClient;
+use wire::net::Identity;
+use wire::raft::RaftClient;
+use wire::relay::RelayClient;
+use wire::streams::Streams;
+
+use crate::authority::{self, Authority, fingerprint};
+use crate::config::Config;
+use crate::env::Env;
+use crate::error::Error;
+use crate::follow::{self, Followers, GossipCell};
+use crate::handle::NodeHandle;
+use crate::identity::{self, Certificates, Stored};
+use crate::join::{self, Doorman};
+use crate::ledger::Ledger;
+use crate::token::{self, JoinToken, Mint};
+use crate::vault::{Safe, first_secrets};
+use crate::{gossip_keys, publish, reset, seal, serve};
+
+/// How long a node that bootstraps waits to lead itself, and one that joins to see itself in the tables.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The file that counts the node's starts.
+const STARTS_FILE: &str = "starts";
+/// The pause between attempts to tell the cluster about this start.
+const REGISTER_PAUSE: Duration = Duration::from_secs(1);
+
+/// The cluster's name in requests that name one; a name of its own comes with several clusters.
+const CLUSTER: &str = "default";
+
+/// How a node came to be in its cluster this time.
+enum Origin {
+    /// It made the cluster.
+    Bootstrap { authority: Authority },
+    /// It was let in just now.
+    Joined { peers: Vec<(NodeId, String)> },
+    /// It was here before.
+    Returned,
+}
+
+/// A node that knows who it is.
+struct Settled {
+    stored: Stored,
+    certificates: Certificates,
+    gossip_keys: zeroize::Zeroizing<Vec<u8>>,
+    incarnation: Incarnation,
+    origin: Origin,
+}
+
+/// What everything else stands on: consensus and what speaks for it.
+struct Ground {
+    view: ViewCell,
+    streams: Arc<Streams>,
+    raft: Arc<RaftClient>,
+    consensus: Consensus,
+    ledger: Arc<Ledger>,
+    safe: Arc<Safe>,
+}
+
+/// The ways to the other nodes.
+struct Ways {
+    door: Arc<Door>,
+    relay: Arc<RelayClient>,
+    gossip: GossipCell,
+}
+
+/// Starts a node.
+pub(crate) async fn start(config: Config, env: Env) -> Result<NodeHandle, Error> {
+    let settled = settle(&config, &env).await?;
+    let me = settled.stored.id;
+    env.network.assume(Identity {
+        node: me,
+        certificate: settled.certificates.node.clone(),
+        key: settled.stored.key.certificate_key().to_vec(),
+        ca: settled.certificates.ca.clone(),
+    });
+    let stop = CancellationToken::new();
+    let (ground, rest) = lay_ground(&config, &env, &settled, &stop).await?;
+    let admin_key = enter(&config, &env, &settled, &ground, &stop).await?;
+    let ways = connect(&config, &env, &settled, &ground, &stop).await?;
+    let http = Arc::new(HttpClient::new(env.network.clone()));
+    let tree = grow_tree(&config, &env, &settled, &ground, &ways, http.clone()).await?;
+    let gateway = open_gateway(&config, &env, &settled, &ground, &ways, &tree, http);
+    let doorman = Doorman::new(me, ground.view.clone(), ground.ledger.clone(), ground.safe.clone());
+    serve::rest(rest, &ways.door, gateway.clone(), doorman, &stop);
+    serve::clients(env.network.clone(), gateway.clone(), &stop);
+    let resetting = reset::carry_out(env.files.clone(), ground.ledger.clone());
+    tokio::spawn(stop.clone().run_until_cancelled_owned(resetting));
+    Ok(NodeHandle {
+        me,
+        admin_key,
+        view: ground.view,
+        ledger: ground.ledger,
+        consensus: ground.consensus,
+        tree,
+        gateway,
+        gossip: ways.gossip,
+        door: ways.door,
+        stop,
+        drain_ms: config.drain_ms,
+    })
+}
+
+/// Consensus, served to its peers from the first moment.
+async fn lay_ground(
+    config: &Config,
+    env: &Env,
+    settled: &Settled,
+    stop: &CancellationToken,
+) -> Result<(Ground, serve::Rest), Error> {
+    let me = settled.stored.id;
+    let view = ViewCell::new(View { me, ..View::default() });
+    let streams = Streams::new(env.network.clone(), not_gone(&view));
+    let raft = Arc::new(RaftClient::new(streams.clone()));
+    let consensus = start_consensus(config, env, me, &raft, &view).await?;
+    let (arrivals, _) = wire::dispatch::start(streams.clone(), stop.clone());
+    let rest = serve::raft(arrivals, &streams, &consensus, stop);
+    let ledger = Ledger::new(consensus.clone(), view.clone(), env.entropy.clone());
+    let safe = Safe::new(me, view.clone(), settled.stored.key.seal_secret(), env.entropy.clone());
+    Ok((Ground { view, streams, raft, consensus, ledger, safe }, rest))
+}
+
+/// Takes the node's place in its cluster. Returns the first admin key's text after a bootstrap.
+async fn enter(
+    config: &Config,
+    env: &Env,
+    settled: &Settled,
+    ground: &Ground,
+    stop: &CancellationToken,
+) -> Result<Option<String>, Error> {
+    let me = settled.stored.id;
+    let admin_key = match &settled.origin {
+        Origin::Bootstrap { authority } => Some(bootstrap(config, env, settled, authority, ground).await?),
+        Origin::Joined { .. } => {
+            appear(&ground.view, me).await?;
+            None
+        }
+        Origin::Returned => {
+            let telling =
+                register(config.clone(), env.clone(), me, settled.incarnation, ground.ledger.clone());
+            tokio::spawn(stop.clone().run_until_cancelled_owned(telling));
+            None
+        }
+    };
+    if !settled.stored.complete {
+        let sealed = gossip_keys::to_file(&settled.gossip_keys, &settled.stored.key, &*env.entropy)?;
+        identity::complete(&*env.files, me, &config.name, &settled.certificates, &sealed).await?;
+    }
+    Ok(admin_key)
+}
+
+/// Opens the doorway, starts gossip, and keeps both and all clients told of who the peers are.
+async fn connect(
+    config: &Config,
+    env: &Env,
+    settled: &Settled,
+    ground: &Ground,
+    stop: &CancellationToken,
+) -> Result<Ways, Error> {
+    let me = settled.stored.id;
+    let door = Door::start(me, ground.streams.clone(), env.entropy.clone(), BTreeMap::new()).await;
+    let door = Arc::new(door.map_err(|e| Error::Actors(e.to_string()))?);
+    ground.safe.connect(door.clone());
+    let gossip = Gossip::start(
+        GossipConfig {
+            node: me,
+            incarnation: settled.incarnation,
+            addr: config.cluster_addr.clone(),
+            seeds: seeds(&settled.origin, &ground.view, me),
+        },
+        env.network.clone(),
+        env.entropy.clone(),
+        gossip_keys::ring(&settled.gossip_keys)?,
+        publish::liveness(ground.view.clone()),
+    );
+    let gossip = GossipCell::new(tokio::sync::Mutex::new(Some(gossip)));
+    let relay = Arc::new(RelayClient::new(ground.streams.clone()));
+    let followers = Followers {
+        door: door.clone(),
+        raft: ground.raft.clone(),
+        relay: relay.clone(),
+        streams: ground.streams.clone(),
+    };
+    let following = follow::run(ground.view.clone(), followers, gossip.clone());
+    tokio::spawn(stop.clone().run_until_cancelled_owned(following));
+    Ok(Ways { door, relay, gossip })
+}
+
+/// Starts the actors and opens their services, and the vault's, at the doorway.
+async fn grow_tree(
+    config: &Config,
+    env: &Env,
+    settled: &Settled,
+    ground: &Ground,
+    ways: &Ways,
+    http: Arc<HttpClient>,
+) -> Result<Tree, Error> {
+    let ports = Ports {
+        view: ground.view.clone(),
+        proposer: ground.ledger.clone(),
+        peers: ways.door.clone(),
+        electorate: ground.ledger.clone(),
+        custodian: ground.safe.clone(),
+        vault: ground.safe.clone(),
+        http,
+        processes: env.processes.clone(),
+        gpus: env.gpus.clone(),
+        clock: env.clock.clone(),
+        entropy: env.entropy.clone(),
+    };
+    let me = settled.stored.id;
+    let settings = config.actors.clone();
+    let actors_config = actors::Config { me, incarnation: settled.incarnation, settings };
+    let tree = Tree::start(actors_config, ports).await.map_err(|e| Error::Actors(e.to_string()))?;
+    for (topic, service) in tree.services().into_iter().chain(ground.safe.services()) {
+        ways.door.register(topic, service);
+    }
+    Ok(tree)
+}
+
+fn open_gateway(
+    config: &Config,
+    env: &Env,
+    settled: &Settled,
+    ground: &Ground,
+    ways: &Ways,
+    tree: &Tree,
+    http: Arc<HttpClient>,
+) -> gateway::Gateway {
+    let deps = gateway::Deps {
+        view: ground.view.clone(),
+        proposer: ground.ledger.clone(),
+        directory: tree.directory(),
+        http,
+        relay: Arc::new(follow::Addressed::new(ways.relay.clone(), ground.view.clone())),
+        vault: ground.safe.clone(),
+        peers: ways.door.clone(),
+        clock: env.clock.clone(),
+        entropy: env.entropy.clone(),
+        tokens: Arc::new(Mint { ca_sha256: fingerprint(&settled.certificates.ca), entropy: env.entropy.clone() }),
+        me: settled.stored.id,
+        version: config.version.clone(),
+        cluster: CLUSTER.to_owned(),
+    };
+    gateway::Gateway::new(config.gateway.clone(), deps)
+}
+
+/// Reads, makes or asks for the node's identity.
+async fn settle(config: &Config, env: &Env) -> Result<Settled, Error> {
+    let stored = identity::load(&*env.files).await?;
+    let incarnation = next_incarnation(env).await?;
+    match stored {
+        Some(stored) if stored.complete => {
+            let certificates = stored.certificates.clone().ok_or(Error::Files {
+                file: "node.crt",
+                reason: "it is missing; restore it, or wipe the directory to join anew".to_owned(),
+            })?;
+            let file = identity::gossip_keys(&*env.files).await?;
+            let gossip_keys = gossip_keys::from_file(&file, &stored.key)?;
+            Ok(Settled { stored, certificates, gossip_keys, incarnation, origin: Origin::Returned })
+        }
+        Some(_) if config.join.is_empty() => Err(Error::HalfBootstrapped),
+        None if config.join.is_empty() => {
+            let stored = identity::create(&*env.files, &*env.entropy, &config.name).await?;
+            let authority = Authority::create(&seal::draw_key(&*env.entropy))?;
+            let request = authority::request(stored.id, &stored.key.certificate_key())?;
+            let node = authority.sign(stored.id, &request)?;
+            let certificates = Certificates { node, ca: authority.certificate().to_vec() };
+            let gossip_keys = gossip_keys::draw(&*env.entropy);
+            Ok(Settled { stored, certificates, gossip_keys, incarnation, origin: Origin::Bootstrap { authority } })
+        }
+        unfinished => {
+            let token = JoinToken::parse(config.token.as_deref().ok_or(Error::NoToken)?)?;
+            let stored = match unfinished {
+                Some(stored) => stored,
+                None => identity::create(&*env.files, &*env.entropy, &config.name).await?,
+            };
+            let request = authority::request(stored.id, &stored.key.certificate_key())?;
+            let row = own_row(config, env, &stored, incarnation);
+            let welcome = join::ask(&*env.network, &config.join, &token, &row, request).await?;
+            Ok(Settled {
+                stored,
+                certificates: welcome.certificates,
+                gossip_keys: welcome.gossip_keys,
+                incarnation,
+                origin: Origin::Joined { peers: welcome.peers },
+            })
+        }
+    }
+}
+
+/// Counts this start: gossip tells lives apart by it, so it must grow whatever the clock does.
+async fn next_incarnation(env: &Env) -> Result<Incarnation, Error> {
+    let bad = |e: std::io::Error| Error::Files { file: STARTS_FILE, reason: e.to_string() };
+    let text = env.files.read(STARTS_FILE).await.map_err(bad)?.unwrap_or_default();
+    let last: u64 = std::str::from_utf8(&text).ok().and_then(|t| t.trim().parse().ok()).unwrap_or(0);
+    env.files.write(STARTS_FILE, (last + 1).to_string().as_bytes()).await.map_err(bad)?;
+    Ok(Incarnation(last + 1))
+}
+
+async fn start_consensus(
+    config: &Config,
+    env: &Env,
+    me: NodeId,
+    link: &Arc<RaftClient>,
+    view: &ViewCell,
+) -> Result<Consensus, Error> {
+    let clock = env.clock.clone();
+    let settings = consensus::Config::new(me, config.cluster_addr.clone(), env.entropy.draw());
+    Ok(Consensus::start(
+        settings,
+        env.disk.clone(),
+        link.clone(),
+        publish::metadata(view.clone()),
+        Arc::new(move || clock.now()),
+    )
+    .await?)
+}
+
+/// Whoever holds a certificate of the cluster is a member until it is known to be gone: a node that was away may not know
+/// newer members yet, and must not turn its leader away.
+fn not_gone(view: &ViewCell) -> wire::streams::IsMember {
+    let view = view.clone();
+    Arc::new(move |id| !view.peek().state.gone.contains(&id))
+}
+
+fn own_row(config: &Config, env: &Env, stored: &Stored, incarnation: Incarnation) -> node::Node {
+    node::Node {
+        id: stored.id,
+        name: config.name.clone(),
+        zone: config.zone.clone(),
+        cluster_addr: config.cluster_addr.clone(),
+        http_addr: config.http_addr.clone(),
+        seal_public: stored.key.seal_public(),
+        cert_fingerprint: Vec::new(),
+        incarnation,
+        capacity: capacity(config, env),
+        standing: Standing::Active,
+        since: 0,
+        version: config.version.clone(),
+        joined_at: 0,
+    }
+}
+
+fn capacity(config: &Config, env: &Env) -> Capacity {
+    Capacity {
+        cpus: config.cpus,
+        memory_mib: config.memory_mib,
+        gpus: env.gpus.list(),
+        engines: config.actors.engine_names(),
+    }
+}
+
+/// Makes the cluster: one voter, its row, its sealed secrets, the first key. Returns that key's text.
+async fn bootstrap(
+    config: &Config,
+    env: &Env,
+    settled: &Settled,
+    authority: &Authority,
+    ground: &Ground,
+) -> Result<String, Error> {
+    let Ground { consensus, ledger, safe, .. } = ground;
+    if consensus.is_initialized().await? {
+        return Err(Error::HalfBootstrapped);
+    }
+    consensus.initialize().await?;
+    let leads = async {
+        while !consensus.is_leader() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(SETTLE_TIMEOUT, leads)
+        .await
+        .map_err(|_| Error::JoinFailed("this node did not become its own leader".to_owned()))?;
+    let row = own_row(config, env, &settled.stored, settled.incarnation);
+    let row = node::Node { cert_fingerprint: fingerprint(&settled.certificates.node).to_vec(), ..row };
+    ledger.propose(Command::Node(node::Command::Join(row))).await?;
+    let data_key = seal::draw_key(&*env.entropy);
+    let damaged = |e: actors::ports::VaultError| Error::Certificate(e.to_string());
+    let wrap = seal::wrap(&data_key, settled.stored.id, &settled.stored.key.seal_public(), &*env.entropy);
+    let secrets = first_secrets(&data_key, authority, &settled.gossip_keys, &*env.entropy)?;
+    safe.fill(data_key);
+    for row in secrets {
+        ledger.propose(Command::Secret(secret::Command::Put(row))).await?;
+    }
+    ledger.propose(Command::Secret(secret::Command::Grant(wrap.map_err(damaged)?))).await?;
+    if config.mock_provider {
+        ledger.propose(Command::Provider(provider::Command::Put(mock_provider()))).await?;
+    }
+    let text = token::draw_api_key(&*env.entropy);
+    ledger.propose(reset::admin_key("admin", &token::api_key_hash(&text), &text)).await?;
+    Ok(text)
+}
+
+fn mock_provider() -> Provider {
+    Provider {
+        name: ProviderName::from("mock"),
+        kind: Kind::Mock,
+        models: vec!["mock".to_owned(), "mock-embedding".to_owned()],
+        revision: 0,
+        created_at: 0,
+    }
+}
+
+/// Waits until the tables, this node's own row among them, have arrived here.
+async fn appear(view: &ViewCell, me: NodeId) -> Result<(), Error> {
+    let mut changes = view.watch();
+    let seen = async {
+        while !view.peek().state.nodes.contains(&me) {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(SETTLE_TIMEOUT, seen).await.map_err(|_| {
+        Error::JoinFailed("the cluster let this node in but did not send its metadata: is the address given by --advertise reachable from the other nodes?".to_owned())
+    })
+}
+
+/// Tells the cluster about this start until it is told.
+async fn register(config: Config, env: Env, id: NodeId, incarnation: Incarnation, ledger: Arc<Ledger>) {
+    loop {
+        let command = node::Command::Register {
+            id,
+            incarnation,
+            zone: config.zone.clone(),
+            cluster_addr: config.cluster_addr.clone(),
+            http_addr: config.http_addr.clone(),
+            capacity: capacity(&config, &env),
+            version: config.version.clone(),
+        };
+        match ledger.propose(Command::Node(command)).await {
+            Ok(_) => return,
+            Err(ProposeError::Rejected(reject)) => {
+                tracing::error!(reason = %reject, "the cluster does not know this node any more");
+                return;
+            }
+            Err(error) => tracing::info!(reason = %error, "cannot tell the cluster about this start yet"),
+        }
+        tokio::time::sleep(REGISTER_PAUSE).await;
+    }
+}
+
+/// Addresses gossip starts from.
+fn seeds(origin: &Origin, view: &ViewCell, me: NodeId) -> Vec<String> {
+    let view = view.load();
+    let known = view.state.nodes.rows().filter(|n| n.id != me).map(|n| n.cluster_addr.clone());
+    match origin {
+        Origin::Joined { peers } => peers.iter().map(|(_, addr)| addr.clone()).chain(known).collect(),
+        _ => known.collect(),
+    }
+}
+

@@ -1,0 +1,225 @@
+//! The data key in memory, and what is done with it: sealing and opening secrets, wrapping the key for new voters, signing
+//! newcomers. A node that does not hold the key asks one that does, over the doorway; what it gets stays in memory.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use actors::ports::{Custodian, Entropy, PeerLink, Vault, VaultError, ViewCell};
+use actors::Service;
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use bytes::Bytes;
+use domain::provider::{Kind, Provider};
+use domain::secret::{Sealed, Wrap};
+use domain::{NodeId, ProviderName};
+use futures::FutureExt as _;
+use serde::{Deserialize, Serialize};
+use x25519_dalek::StaticSecret;
+use zeroize::Zeroizing;
+
+use crate::authority::Authority;
+use crate::error::Error;
+use crate::seal::{self, Key};
+
+/// Name of the CA's row in the secrets table.
+pub(crate) const CA: &str = "ca";
+/// Name of the gossip keys' row in the secrets table.
+pub(crate) const GOSSIP: &str = "gossip";
+/// Door topic: seal a provider's key.
+pub(crate) const SEAL: &str = "vault.seal";
+/// Door topic: open a provider's key.
+pub(crate) const OPEN: &str = "vault.open";
+
+/// How long one holder of the data key is waited for.
+const ASK_DEADLINE: Duration = Duration::from_secs(2);
+
+#[derive(Serialize, Deserialize)]
+struct SealAsk {
+    context: String,
+    #[serde(with = "serde_bytes")]
+    clear: Vec<u8>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct OpenAsk {
+    provider: ProviderName,
+    revision: u64,
+}
+
+/// A node's access to the cluster's secrets.
+pub(crate) struct Safe {
+    me: NodeId,
+    view: ViewCell,
+    secret: StaticSecret,
+    entropy: Arc<dyn Entropy>,
+    key: Mutex<Option<Key>>,
+    peers: Mutex<Option<Arc<dyn PeerLink>>>,
+}
+
+impl Safe {
+    /// A safe that opens as soon as the view holds a wrap for this node.
+    pub(crate) fn new(me: NodeId, view: ViewCell, secret: StaticSecret, entropy: Arc<dyn Entropy>) -> Arc<Self> {
+        Arc::new(Self { me, view, secret, entropy, key: Mutex::new(None), peers: Mutex::new(None) })
+    }
+
+    /// Gives it the doorway to ask others through.
+    pub(crate) fn connect(&self, peers: Arc<dyn PeerLink>) {
+        *self.peers.lock().unwrap_or_else(PoisonError::into_inner) = Some(peers);
+    }
+
+    /// Gives it the data key a bootstrap has just drawn.
+    pub(crate) fn fill(&self, key: Key) {
+        *self.key.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
+    }
+
+    /// The data key, if this node may hold it.
+    fn data_key(&self) -> Option<Key> {
+        let mut key = self.key.lock().unwrap_or_else(PoisonError::into_inner);
+        let view = self.view.peek();
+        let wrap = view.state.wraps.get(&self.me);
+        if key.is_none() {
+            *key = wrap.and_then(|wrap| seal::unwrap(wrap, &self.secret).ok());
+        }
+        key.clone()
+    }
+
+    /// The authority that signs newcomers, if this node holds the data key.
+    pub(crate) fn authority(&self) -> Option<Result<Authority, VaultError>> {
+        let key = self.data_key()?;
+        let view = self.view.load();
+        let row = view.state.secrets.get(&CA.to_owned())?;
+        let open = || {
+            let der = seal::open(&key, CA, &row.sealed)?;
+            let certificate = STANDARD_NO_PAD.decode(&row.public).map_err(|_| VaultError::Damaged)?;
+            Ok(Authority::open(der, certificate))
+        };
+        Some(open())
+    }
+
+    /// The gossip keys, encoded as [`crate::gossip_keys`] does, if this node holds the data key.
+    pub(crate) fn gossip_keys(&self) -> Option<Result<Zeroizing<Vec<u8>>, VaultError>> {
+        let key = self.data_key()?;
+        let view = self.view.load();
+        let row = view.state.secrets.get(&GOSSIP.to_owned())?;
+        Some(seal::open(&key, GOSSIP, &row.sealed))
+    }
+
+    /// Who else holds the data key.
+    fn holders(&self) -> Vec<NodeId> {
+        self.view.load().state.wraps.iter().map(|(id, _)| *id).filter(|id| *id != self.me).collect()
+    }
+
+    async fn ask_holders(&self, topic: &'static str, body: Bytes) -> Result<Bytes, VaultError> {
+        let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(peers) = peers else { return Err(VaultError::Unavailable("this node is starting".into())) };
+        let mut last = "no node holds it yet".to_owned();
+        for holder in self.holders() {
+            match peers.ask(holder, topic, body.clone(), ASK_DEADLINE).await {
+                Ok(answer) => return Ok(answer),
+                Err(e) => last = e.to_string(),
+            }
+        }
+        Err(VaultError::Unavailable(last))
+    }
+
+    fn open_here(&self, key: &Key, provider: &Provider) -> Result<Option<String>, VaultError> {
+        let Kind::OpenAi { api_key: Some(sealed), .. } = &provider.kind else { return Ok(None) };
+        let clear = seal::open(key, provider.name.as_str(), sealed)?;
+        String::from_utf8(clear.to_vec()).map(Some).map_err(|_| VaultError::Damaged)
+    }
+
+    /// What this node answers other nodes about secrets, by door topic.
+    pub(crate) fn services(self: &Arc<Self>) -> Vec<(&'static str, Service)> {
+        let (sealing, opening) = (self.clone(), self.clone());
+        let seal: Service = Arc::new(move |from, body| {
+            let answer = sealing.answer_seal(from, &body);
+            async move { answer }.boxed()
+        });
+        let open: Service = Arc::new(move |from, body| {
+            let answer = opening.answer_open(from, &body);
+            async move { answer }.boxed()
+        });
+        vec![(SEAL, seal), (OPEN, open)]
+    }
+
+    fn answer_seal(&self, _from: NodeId, body: &[u8]) -> Result<Bytes, String> {
+        let ask: SealAsk = rmp_serde::from_slice(body).map_err(|e| e.to_string())?;
+        let key = self.data_key().ok_or("this node does not hold the data key")?;
+        let sealed =
+            seal::seal(&key, &ask.context, &ask.clear, &*self.entropy).map_err(|e| e.to_string())?;
+        rmp_serde::to_vec_named(&sealed).map(Bytes::from).map_err(|e| e.to_string())
+    }
+
+    fn answer_open(&self, from: NodeId, body: &[u8]) -> Result<Bytes, String> {
+        let ask: OpenAsk = rmp_serde::from_slice(body).map_err(|e| e.to_string())?;
+        let key = self.data_key().ok_or("this node does not hold the data key")?;
+        let view = self.view.load();
+        if !view.state.nodes.contains(&from) {
+            return Err("the asking node is not a member".to_owned());
+        }
+        let row = view.state.providers.get(&ask.provider).filter(|p| p.revision == ask.revision);
+        let row = row.ok_or("this node does not know that revision of the provider yet")?;
+        let clear = self.open_here(&key, row).map_err(|e| e.to_string())?;
+        Ok(clear.unwrap_or_default().into())
+    }
+}
+
+#[async_trait]
+impl Vault for Safe {
+    async fn seal(&self, context: &str, clear: &[u8]) -> Result<Sealed, VaultError> {
+        if let Some(key) = self.data_key() {
+            return seal::seal(&key, context, clear, &*self.entropy);
+        }
+        let ask = SealAsk { context: context.to_owned(), clear: clear.to_vec() };
+        let body = rmp_serde::to_vec_named(&ask).map_err(|e| VaultError::Unavailable(e.to_string()))?;
+        let answer = self.ask_holders(SEAL, body.into()).await?;
+        rmp_serde::from_slice(&answer).map_err(|_| VaultError::Damaged)
+    }
+
+    async fn open_provider_key(&self, provider: &Provider) -> Result<Option<String>, VaultError> {
+        if !matches!(&provider.kind, Kind::OpenAi { api_key: Some(_), .. }) {
+            return Ok(None);
+        }
+        if let Some(key) = self.data_key() {
+            return self.open_here(&key, provider);
+        }
+        let ask = OpenAsk { provider: provider.name.clone(), revision: provider.revision };
+        let body = rmp_serde::to_vec_named(&ask).map_err(|e| VaultError::Unavailable(e.to_string()))?;
+        let answer = self.ask_holders(OPEN, body.into()).await?;
+        String::from_utf8(answer.to_vec()).map(Some).map_err(|_| VaultError::Damaged)
+    }
+}
+
+impl Custodian for Safe {
+    fn wrap_for(&self, node: NodeId, seal_public: &[u8]) -> Result<Wrap, VaultError> {
+        let key = self
+            .data_key()
+            .ok_or_else(|| VaultError::Unavailable("this node does not hold the data key".to_owned()))?;
+        seal::wrap(&key, node, seal_public, &*self.entropy)
+    }
+}
+
+/// Seals the CA's key and the gossip keys as rows of the secrets table.
+pub(crate) fn first_secrets(
+    key: &Key,
+    authority: &Authority,
+    gossip_keys: &[u8],
+    entropy: &dyn Entropy,
+) -> Result<[domain::secret::Secret; 2], Error> {
+    let sealed = |name: &str, clear: &[u8]| {
+        seal::seal(key, name, clear, entropy).map_err(|e| Error::Certificate(e.to_string()))
+    };
+    Ok([
+        domain::secret::Secret {
+            name: CA.to_owned(),
+            public: STANDARD_NO_PAD.encode(authority.certificate()),
+            sealed: sealed(CA, authority.key())?,
+        },
+        domain::secret::Secret {
+            name: GOSSIP.to_owned(),
+            public: String::new(),
+            sealed: sealed(GOSSIP, gossip_keys)?,
+        },
+    ])
+}

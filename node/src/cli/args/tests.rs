@@ -1,0 +1,95 @@
+//! The command line as it is documented.
+
+use clap::CommandFactory;
+
+use super::*;
+
+fn parse(line: &str) -> Command {
+    Cli::try_parse_from(line.split(' ')).unwrap_or_else(|e| panic!("{line}: {e}")).command
+}
+
+fn refused(line: &str) -> String {
+    Cli::try_parse_from(line.split(' ')).err().unwrap_or_else(|| panic!("{line} is taken")).to_string()
+}
+
+#[test]
+fn the_definitions_hold_together() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_documented_line_is_understood() {
+    for line in [
+        "llmhub dev",
+        "llmhub dev --nodes 5 --data D --http-port 7000 --cluster-port 8000",
+        "llmhub node",
+        "llmhub node --config F --name n --zone z --data D --http 127.0.0.1:1 --cluster 127.0.0.1:2 --advertise h:2",
+        "llmhub node --join a:1 --join b:2 --token T",
+        "llmhub node --join a:1 b:2 --token T",
+        "llmhub node leave",
+        "llmhub node leave n-1",
+        "llmhub node remove n-1 --url http://h:1 --key k --json",
+        "llmhub config check F",
+        "llmhub admin reset-key --data D",
+        "llmhub deploy --model /m/a.gguf --name a --replicas 2 --gpus 1 --engine llama --env A=B --env C=D --wait",
+        "llmhub deploy --model file:///m/a.gguf --name a --arg -t --arg 1",
+        "llmhub provider add --name p --url http://h/v1 --api-key K --model a --model b",
+        "llmhub provider list",
+        "llmhub provider remove p",
+        "llmhub key create --name k --scope read --scope deploy",
+        "llmhub key list --json",
+        "llmhub key revoke key-1",
+        "llmhub token create --uses 2",
+        "llmhub token list",
+        "llmhub token revoke tok-1",
+        "llmhub status --json",
+        "llmhub nodes",
+        "llmhub deployments --json",
+        "llmhub deployments stop a",
+        "llmhub deployments scale a --replicas 3",
+        "llmhub deployments logs a --tail 10",
+        "llmhub chat --model m hello",
+        "llmhub chat --model m",
+        "llmhub completion bash",
+        "llmhub mock-engine --port 1 --key k",
+    ] {
+        parse(line);
+    }
+}
+
+#[test]
+fn a_providers_url_is_not_the_nodes() {
+    let Command::Provider(ProviderCommand::Add(add)) =
+        parse("llmhub provider add --name p --url http://h/v1 --model a --key k")
+    else {
+        panic!()
+    };
+    assert_eq!((add.url.as_str(), add.access.key.as_deref()), ("http://h/v1", Some("k")));
+    assert_eq!(add.node_url, "http://127.0.0.1:6602");
+}
+
+#[test]
+fn running_a_node_and_acting_on_one_do_not_mix() {
+    assert!(refused("llmhub node --name a leave").contains("cannot be used with"));
+    let Command::Node(command) = parse("llmhub node leave n-1") else { panic!() };
+    assert!(matches!(command.action, Some(NodeAction::Leave { id: Some(_), .. })));
+}
+
+#[test]
+fn what_is_wrong_is_told() {
+    assert!(refused("llmhub key create --name k --scope all").contains("inference"));
+    assert!(refused("llmhub dev --nodes 0").contains("1..=9"));
+    assert!(refused("llmhub deploy --name a").contains("--model"));
+    assert!(refused("llmhub nods").contains("nodes"));
+}
+
+#[test]
+fn no_help_shows_a_secret_of_the_environment() {
+    for command in Cli::command().get_subcommands() {
+        for argument in
+            command.get_arguments().filter(|a| ["key", "token", "api_key"].contains(&a.get_id().as_str()))
+        {
+            assert!(argument.is_hide_env_values_set(), "{} {}", command.get_name(), argument.get_id());
+        }
+    }
+}

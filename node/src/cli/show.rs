@@ -1,0 +1,76 @@
+//! Looking at the cluster and its nodes, and having a node leave.
+
+use http::Method;
+
+use super::api::{Api, escape};
+use super::args::{NodeAction, Target};
+use super::failure::Failure;
+use super::output::{self, Column};
+
+const NODES: &[Column] = &[
+    ("ID", &["/id"]),
+    ("NAME", &["/name"]),
+    ("ZONE", &["/zone"]),
+    ("HEALTH", &["/health"]),
+    ("STANDING", &["/standing"]),
+    ("VOTER", &["/voter"]),
+    ("LEADER", &["/leader"]),
+    ("HTTP", &["/http"]),
+    ("REPLICAS", &["/replicas"]),
+    ("CPUS", &["/capacity/cpus"]),
+    ("VERSION", &["/version"]),
+];
+
+/// `llmhub status`.
+///
+/// # Errors
+/// What the node said.
+pub(crate) async fn status(target: &Target) -> Result<(), Failure> {
+    let answer = Api::new(target)?.call(Method::GET, "/api/status", None).await?;
+    if target.access.json { super::print_json(&answer) } else { super::print(&output::outline(&answer, 0)) }
+}
+
+/// `llmhub nodes`.
+///
+/// # Errors
+/// What the node said.
+pub(crate) async fn nodes(target: &Target) -> Result<(), Failure> {
+    let answer = Api::new(target)?.call(Method::GET, "/api/nodes", None).await?;
+    super::print_rows(&answer, target.access.json, "nodes", NODES)
+}
+
+/// `llmhub node leave` and `llmhub node remove`.
+///
+/// # Errors
+/// What the node said.
+pub(crate) async fn node(action: NodeAction) -> Result<(), Failure> {
+    match action {
+        NodeAction::Leave { id, target } => {
+            let api = Api::new(&target)?;
+            let id = match id {
+                Some(id) => id,
+                None => own_id(&api).await?,
+            };
+            let answer = api.call(Method::POST, &format!("/api/nodes/{}/leave", escape(&id)), None).await?;
+            let line = format!(
+                "node {id} is leaving: its work goes elsewhere; stop it when `llmhub nodes` shows no replicas on it, then \
+                 `llmhub node remove {id}`"
+            );
+            super::print_one(&answer, target.access.json, &line)
+        }
+        NodeAction::Remove { id, target } => {
+            let path = format!("/api/nodes/{}", escape(&id));
+            let answer = Api::new(&target)?.call(Method::DELETE, &path, None).await?;
+            super::print_one(&answer, target.access.json, &format!("node {id} is removed"))
+        }
+    }
+}
+
+/// The id of the node that is asked.
+async fn own_id(api: &Api) -> Result<String, Failure> {
+    let health = api.call(Method::GET, "/health", None).await?;
+    let id = health["node"].as_str().map(str::to_owned);
+    id.ok_or_else(|| {
+        Failure::Failed("the node does not say its id: name the one that is to leave".to_owned())
+    })
+}

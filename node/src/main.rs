@@ -1,0 +1,65 @@
+//! The program `llmhub`: arguments, configuration, the command line's commands, and the ports of the operating system that
+//! `runtime` is started with. No business rules: those are the crates' below.
+
+mod cli;
+mod config;
+mod data_dir;
+mod dev;
+mod logs;
+mod os;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use cli::args::{AdminCommand, Cli, Command, ConfigCommand};
+use cli::failure::Failure;
+use cli::{admin, chat, deploy, deployments, registries, show};
+
+fn main() -> ExitCode {
+    match run_command(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            failure.into()
+        }
+    }
+}
+
+fn run_command(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Node(node) if node.action.is_none() => run::run(node.run),
+        Command::Config(ConfigCommand::Check { file }) => admin::check(&file),
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "llmhub", &mut std::io::stdout());
+            Ok(())
+        }
+        // On the main thread throughout: the nodes that `dev` starts are killed when the thread that did ends.
+        command => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?
+            .block_on(Box::pin(ask(command))),
+    }
+}
+
+/// The commands that wait for something.
+async fn ask(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Dev(args) => dev::run(args).await,
+        Command::Node(node) => match node.action {
+            Some(action) => show::node(action).await,
+            None => Ok(()),
+        },
+        Command::Admin(AdminCommand::ResetKey { data, json }) => admin::reset_key(&data, json).await,
+        Command::Deploy(args) => deploy::run(*args).await,
+        Command::Deployments { action, target } => deployments::run(action, &target).await,
+        Command::Provider(command) => registries::provider(command).await,
+        Command::Key(command) => registries::key(command).await,
+        Command::Token(command) => registries::token(command).await,
+        Command::Status(target) => show::status(&target).await,
+        Command::Nodes(target) => show::nodes(&target).await,
+        Command::Chat(args) => chat::run(args).await,
+        Command::MockEngine(args) => admin::mock_engine(args).await,
+        Command::Config(_) | Command::Completion { .. } => Ok(()),
+    }
+}

@@ -1,0 +1,135 @@
+//! Looks into the nodes while they run: what must always hold, who leads, who hosts what, and what is not yet as it should
+//! be. Borrows nodes between two moments of simulated time and lets go of them at once.
+
+use domain::decide::voters;
+use domain::deployment::Phase;
+
+use crate::invariants::{Agreement, OneHost, OneLeader, Violation};
+use crate::scenario::{Check, Scenario};
+use crate::world::World;
+
+/// The checks that look inside.
+#[derive(Default)]
+pub(super) struct Watch {
+    one_leader: OneLeader,
+    agreement: Agreement,
+    one_host: OneHost,
+    /// What was found, each kind once.
+    found: Vec<Violation>,
+}
+
+impl Watch {
+    /// Looks at leaders and replicas: cheap, done often.
+    pub(super) fn glance(&mut self, world: &World) {
+        for host in &world.hosts {
+            let Some(node) = host.node() else { continue };
+            let two = self.one_leader.look(&node.status());
+            self.find(Check::OneLeader, two);
+            for handle in node.directory().replicas().values() {
+                let identity = handle.identity();
+                if handle.observe().pid.is_some() {
+                    let two = self.one_host.look(host.number, identity.id, identity.ordinal, identity.epoch);
+                    self.find(Check::OneHostPerEpoch, two);
+                }
+            }
+        }
+    }
+
+    /// Looks at all tables: costly, done now and then.
+    pub(super) fn compare(&mut self, world: &World) {
+        for host in &world.hosts {
+            let Some(node) = host.node() else { continue };
+            let differ = self.agreement.look(&node.view().load());
+            self.find(Check::Agreement, differ);
+        }
+    }
+
+    /// A host's node lost its memory.
+    pub(super) fn forget(&mut self, world: &World, host: usize) {
+        if let Some(node) = world.hosts[host].node() {
+            self.agreement.forget(node.id());
+        }
+    }
+
+    fn find(&mut self, check: Check, what: Option<String>) {
+        if let Some(what) = what
+            && !self.found.iter().any(|violation| violation.check == check)
+        {
+            tracing::error!(check = check.name(), %what, "violation");
+            self.found.push(Violation { check, what });
+        }
+    }
+
+    /// What was found so far.
+    pub(super) fn found(&self) -> &[Violation] {
+        &self.found
+    }
+}
+
+/// The host whose node leads; of two that think so the one of the later term.
+pub(super) fn leader(world: &World) -> Option<usize> {
+    let statuses = world.hosts.iter().filter_map(|host| Some((host.number, host.node()?.status())));
+    let leaders = statuses.filter(|(_, status)| status.role == consensus::Role::Leader);
+    leaders.max_by_key(|(_, status)| status.term).map(|(host, _)| host)
+}
+
+/// The host of a deployment's first ready replica, as any node knows.
+pub(super) fn host_of(world: &World, deployment: &str) -> Option<usize> {
+    let asked = world.hosts.iter().find_map(|host| host.node())?;
+    let view = asked.view().load();
+    let row = view.state.deployment_named(deployment)?;
+    let ready = row.replicas.iter().find(|replica| replica.phase == Phase::Ready)?;
+    host_named_by(world, ready.node)
+}
+
+fn host_named_by(world: &World, node: domain::NodeId) -> Option<usize> {
+    world.hosts.iter().find(|host| host.node().is_some_and(|n| n.id() == node)).map(|host| host.number)
+}
+
+/// Engines of a deployment that run, by their labels: host and engine.
+pub(super) fn engine_of(world: &World, deployment: &str) -> Option<crate::world::Running> {
+    let asked = world.hosts.iter().find_map(|host| host.node())?;
+    let id = asked.view().load().state.deployment_named(deployment)?.id.to_string();
+    let running = world.hosts.iter().flat_map(|host| host.engines.running());
+    running.into_iter().find(|engine| engine.label.starts_with(&id))
+}
+
+/// What the nodes' own state lacks to be well: every node up, as far as the leader, the right voters, every wanted replica
+/// running where the tables say. Empty when nothing.
+pub(super) fn pending(world: &World, scenario: &Scenario) -> Vec<String> {
+    let mut pending = Vec::new();
+    let mut applied = Vec::new();
+    for host in &world.hosts {
+        let Some(node) = host.node() else {
+            pending.push(format!("{} is not up", host.name));
+            continue;
+        };
+        let view = node.view().load();
+        applied.push(view.applied);
+        let wanted = voters::wanted(scenario.nodes);
+        if view.voters.len() != wanted {
+            pending.push(format!("{} sees {} of {wanted} voters", host.name, view.voters.len()));
+        }
+        if view.leader.is_none() {
+            pending.push(format!("{} knows no leader", host.name));
+        }
+        for row in view.state.deployments.rows() {
+            for replica in row.replicas.iter().filter(|replica| replica.phase == Phase::Ready) {
+                let label = format!("{}/{}", row.id, replica.ordinal);
+                let there = host_named_by(world, replica.node)
+                    .is_some_and(|at| world.hosts[at].engines.running().iter().any(|e| e.label == label));
+                if !there {
+                    pending.push(format!("{} thinks {label} is ready, but no engine runs there", host.name));
+                }
+            }
+            if row.ready() < row.wanted() as usize {
+                let phases: Vec<_> = row.replicas.iter().map(|r| (r.node, r.phase.clone())).collect();
+                pending.push(format!("{} sees replicas of {} at {phases:?}", host.name, row.spec.name));
+            }
+        }
+    }
+    if applied.iter().max() != applied.iter().min() {
+        pending.push(format!("nodes have applied up to {applied:?}"));
+    }
+    pending
+}

@@ -1,0 +1,68 @@
+//! What must hold, one file each. Some look into the nodes while they run (the simulator's only), some judge what clients
+//! recorded (both drivers'). They only look: nothing here changes the world.
+
+mod agreement;
+mod calls;
+mod linearizable;
+mod one_host;
+mod one_leader;
+mod writes;
+
+use std::time::Duration;
+
+use crate::history::{Entry, Outages};
+use crate::scenario::Check;
+use crate::workload::operator::Held;
+pub use agreement::Agreement;
+pub use one_host::OneHost;
+pub use one_leader::OneLeader;
+
+/// Something that should not be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// What does not hold.
+    pub check: Check,
+    /// What was seen.
+    pub what: String,
+}
+
+/// What clients left to be judged.
+pub struct Evidence<'a> {
+    /// What they did and saw.
+    pub entries: &'a [Entry],
+    /// When nodes were not there.
+    pub outages: &'a Outages,
+    /// What the cluster holds in the end; `None` when it could not be read.
+    pub held: Option<&'a Held>,
+}
+
+/// How many violations of one kind are told.
+const TOLD_MAX: usize = 5;
+
+/// Judges what clients recorded.
+pub fn judge(checks: &[Check], evidence: &Evidence<'_>) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for check in checks {
+        let found: Vec<String> = match check {
+            Check::NoWriteLost => writes::lost(evidence),
+            Check::NoDuplicate => writes::doubled(evidence),
+            Check::Linearizable => linearizable::broken(evidence.entries),
+            Check::EveryStreamEnds => calls::unended(evidence),
+            Check::NoHang => calls::hung(evidence),
+            Check::NoChatFails => calls::failed(evidence),
+            // These are looked for while it runs.
+            Check::OneLeader
+            | Check::Agreement
+            | Check::OneHostPerEpoch
+            | Check::Converges
+            | Check::NoPanic => continue,
+        };
+        violations.extend(found.into_iter().take(TOLD_MAX).map(|what| Violation { check: *check, what }));
+    }
+    violations
+}
+
+/// A time as reports show it.
+fn shown(time: Duration) -> String {
+    format!("{:.3} s", time.as_secs_f64())
+}

@@ -1,0 +1,85 @@
+//! The scenarios that have a name: what a user fears most. Both drivers run them, so they use only what real processes
+//! can do too.
+
+use super::{Check, Fault, Scenario, Who, chats, ms, reads, s, streams, writes};
+
+/// The model of every named scenario.
+const TINY: &str = "tiny";
+
+/// All names.
+pub const NAMES: &[&str] =
+    &["leader_killed", "replica_host_killed_mid_stream", "zone_lost", "node_wiped", "rolling_restart"];
+
+/// The scenario of that name.
+pub fn named(name: &str) -> Option<Scenario> {
+    let scenario = match name {
+        "leader_killed" => leader_killed(),
+        "replica_host_killed_mid_stream" => replica_host_killed_mid_stream(),
+        "zone_lost" => zone_lost(),
+        "node_wiped" => node_wiped(),
+        "rolling_restart" => rolling_restart(),
+        _ => return None,
+    };
+    Some(scenario.called(name))
+}
+
+/// The leader dies under fifty writes a second, comes back, and the next leader dies.
+fn leader_killed() -> Scenario {
+    Scenario::nodes(3)
+        .load(writes(50))
+        .load(reads(20))
+        .at(s(5), Fault::Kill(Who::Leader))
+        .at(s(12), Fault::Restart(Who::Victim))
+        .at(s(18), Fault::Kill(Who::Leader))
+        .at(s(22), Fault::Restart(Who::Victim))
+        .for_at_least(s(26))
+}
+
+/// A node that runs one of two replicas dies under streams and chats. What had not begun to answer is answered elsewhere.
+fn replica_host_killed_mid_stream() -> Scenario {
+    Scenario::nodes(3)
+        .deploy(TINY, 2)
+        .load(chats(TINY, 20))
+        .load(streams(TINY, 6))
+        .at(s(5), Fault::Kill(Who::HostOf(TINY.to_owned())))
+        .at(s(22), Fault::Restart(Who::Victim))
+        .for_at_least(s(26))
+        .always(&[Check::NoChatFails])
+}
+
+/// A whole zone goes at once: two of five nodes.
+fn zone_lost() -> Scenario {
+    Scenario::nodes(5)
+        .deploy(TINY, 3)
+        .load(writes(10))
+        .load(reads(10))
+        .load(chats(TINY, 10))
+        .load(streams(TINY, 3))
+        .at(s(5), Fault::Kill(Who::Zone(1)))
+        .at(s(20), Fault::Restart(Who::Victim))
+        .for_at_least(s(26))
+}
+
+/// A node loses its disk and comes back as a new one under its old name.
+fn node_wiped() -> Scenario {
+    Scenario::nodes(3)
+        .deploy(TINY, 2)
+        .load(writes(10))
+        .load(reads(10))
+        .load(chats(TINY, 10))
+        .at(s(5), Fault::Wipe(Who::Node(1)))
+        .for_at_least(s(26))
+}
+
+/// Every node is stopped gracefully and started again, one after the other.
+fn rolling_restart() -> Scenario {
+    Scenario::nodes(3)
+        .deploy(TINY, 2)
+        .load(writes(10))
+        .load(reads(10))
+        .load(chats(TINY, 10))
+        .load(streams(TINY, 3))
+        .at(ms(3_000), Fault::RollingRestart)
+        .for_at_least(s(26))
+        .converges_within(s(60))
+}

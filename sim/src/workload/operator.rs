@@ -1,0 +1,114 @@
+//! What an operator does: hands out join tokens, deploys, looks whether all is well, and reads everything at the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Ask, Clients, Reply};
+
+/// The pause between two looks.
+const LOOK: Duration = Duration::from_millis(250);
+/// How long a join token made here is good, in seconds, and how many nodes it lets in.
+const TOKEN_SECONDS: u64 = 24 * 3600;
+const TOKEN_USES: u32 = 100;
+
+/// Makes a join token, as soon as some node can.
+pub async fn make_token(clients: &Clients) -> String {
+    let ask = Ask::post("/api/tokens", json!({ "uses": TOKEN_USES, "ttl_s": TOKEN_SECONDS }));
+    loop {
+        let reply = clients.ask(0, &ask).await;
+        if let Some(token) = reply.ok().and_then(|body| body["token"].as_str()) {
+            return token.to_owned();
+        }
+        tracing::debug!(?reply, "no join token yet");
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Deploys a model and does not wait for it.
+pub async fn deploy(clients: &Clients, body: &Value) {
+    let name = body["name"].as_str().unwrap_or_default();
+    let ask = Ask::post("/v1/deploy", body.clone()).once(&format!("deploy {name}"));
+    loop {
+        let reply = clients.ask(clients.any_node(), &ask).await;
+        if reply.ok().is_some() {
+            return;
+        }
+        tracing::info!(?reply, name, "not deployed yet");
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// What is not well yet with the nodes and deployments, as one node tells; empty when all is.
+pub async fn pending(clients: &Clients, node: usize, nodes: usize) -> Vec<String> {
+    let rows = match clients.ask(node, &Ask::get("/api/nodes")).await.ok() {
+        Some(body) => body["nodes"].as_array().cloned().unwrap_or_default(),
+        None => return vec![format!("node {node} does not list the nodes")],
+    };
+    let mut pending = Vec::new();
+    let well = rows.iter().filter(|row| is_well(row)).count();
+    if well != nodes || rows.len() != nodes {
+        pending.push(format!("node {node} sees {well} of {nodes} nodes well, {} rows", rows.len()));
+    }
+    match clients.ask(node, &Ask::get("/api/deployments")).await.ok() {
+        Some(body) => {
+            let rows = body["deployments"].as_array().cloned().unwrap_or_default();
+            pending.extend(rows.iter().filter_map(|row| unready(row)));
+        }
+        None => pending.push(format!("node {node} does not list the deployments")),
+    }
+    pending
+}
+
+fn is_well(row: &Value) -> bool {
+    row["standing"] == "active" && row["health"] == "alive"
+}
+
+fn unready(row: &Value) -> Option<String> {
+    let (ready, wanted) = (row["ready"].as_u64()?, row["wanted"].as_u64()?);
+    (ready < wanted).then(|| format!("deployment {} has {ready} of {wanted} replicas ready", row["name"]))
+}
+
+/// The node that runs the first ready replica of a deployment, by its name.
+pub async fn host_of(clients: &Clients, deployment: &str) -> Option<String> {
+    let reply = clients.ask(clients.any_node(), &Ask::get(&format!("/api/deployments/{deployment}"))).await;
+    let body = reply.ok()?;
+    let replicas = body["replicas"].as_array()?;
+    let ready = replicas.iter().find(|replica| replica["phase"] == "ready")?;
+    ready["node_name"].as_str().map(str::to_owned)
+}
+
+/// The name of the node that leads, as some node knows.
+pub async fn leader(clients: &Clients, ask_node: usize) -> Option<String> {
+    let reply = clients.ask(ask_node, &Ask::get("/api/nodes")).await;
+    let rows = reply.ok()?["nodes"].as_array()?.clone();
+    let leader = rows.iter().find(|row| row["leader"] == true)?;
+    leader["name"].as_str().map(str::to_owned)
+}
+
+/// What the cluster holds in the end, as one node tells in a linearizable read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Held {
+    /// How many keys there are of each name.
+    pub keys: BTreeMap<String, u32>,
+    /// Names of providers, registers among them.
+    pub providers: BTreeSet<String>,
+}
+
+/// Reads everything through a node; `None` when it does not answer well.
+pub async fn read_all(clients: &Clients, node: usize) -> Option<Held> {
+    let keys = clients.ask(node, &Ask::get("/api/keys?consistent=true")).await;
+    let providers = clients.ask(node, &Ask::get("/api/providers?consistent=true")).await;
+    if matches!((&keys, &providers), (Reply::Answer(200, _), Reply::Answer(200, _))) {
+        let mut held = Held::default();
+        for row in keys.ok()?["keys"].as_array()? {
+            *held.keys.entry(row["name"].as_str()?.to_owned()).or_default() += 1;
+        }
+        let names = providers.ok()?["providers"].as_array()?.iter();
+        held.providers = names.filter_map(|row| row["name"].as_str().map(str::to_owned)).collect();
+        return Some(held);
+    }
+    tracing::info!(?keys, ?providers, node, "not everything can be read yet");
+    None
+}

@@ -1,0 +1,27 @@
+//! GPUs of a host: some hosts have one, most have none.
+
+use actors::ports::{GpuError, GpuReading, Gpus};
+use domain::node::Gpu;
+
+/// A GPU's memory in MiB.
+const MEMORY_MIB: u64 = 24 * 1024;
+
+/// So many idle GPUs.
+pub(super) struct SimGpus(pub(super) u32);
+
+impl Gpus for SimGpus {
+    fn list(&self) -> Vec<Gpu> {
+        (0..self.0).map(|index| Gpu { index, name: "simulated".to_owned(), memory_mib: MEMORY_MIB }).collect()
+    }
+
+    fn read(&self) -> Result<Vec<GpuReading>, GpuError> {
+        let idle = |index| GpuReading {
+            index,
+            memory_used_mib: 0,
+            utilization_percent: 0,
+            temperature_c: 40,
+            power_mw: 30_000,
+        };
+        Ok((0..self.0).map(idle).collect())
+    }
+}

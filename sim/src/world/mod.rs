@@ -1,0 +1,187 @@
+//! The simulated world: for every node a host with a network, a disk, files, a clock, chance, processes and GPUs. What
+//! survives a crash lives in a [`Host`]; what does not is made anew for each life by [`boot`]. Nothing here decides what
+//! a node does, and no production logic is repeated.
+
+pub mod boot;
+mod clock;
+mod datagrams;
+mod engine;
+mod files;
+mod gpus;
+mod handshake;
+mod network;
+mod processes;
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use consensus::mem::Platter;
+use runtime::NodeHandle;
+use turmoil::net::TcpStream;
+
+use crate::scenario::{Scenario, Weather};
+pub use engine::{Engines, Running};
+pub use files::SimFiles;
+
+/// The port on which nodes talk to each other.
+pub const CLUSTER_PORT: u16 = 7602;
+/// The port on which clients talk to nodes.
+pub const HTTP_PORT: u16 = 6602;
+/// Where the model files lie on every node.
+pub const MODEL_FOLDER: &str = "/models";
+/// The wall clock when the world begins, in milliseconds since the Unix epoch.
+pub const EPOCH_MS: u64 = 1_700_000_000_000;
+/// How long a durable write takes on a healthy disk.
+pub const DISK_LATENCY: Duration = Duration::from_micros(500);
+
+/// How long it takes to be refused.
+const REFUSAL: Duration = Duration::from_millis(2);
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What every host of a world shares.
+pub struct World {
+    /// The seed everything follows from.
+    pub seed: u64,
+    /// How messages travel.
+    pub weather: Weather,
+    /// The hosts that run nodes.
+    pub hosts: Vec<Arc<Host>>,
+    /// The first admin key, once there is a cluster.
+    pub admin_key: Mutex<Option<String>>,
+    /// A join token, once somebody made one.
+    pub token: Mutex<Option<String>>,
+}
+
+impl World {
+    /// An empty world for a scenario.
+    pub fn new(seed: u64, scenario: &Scenario) -> Arc<Self> {
+        let mut dice = crate::Dice::of(seed, "hosts");
+        let hosts = (0..scenario.nodes).map(|number| {
+            let most = scenario.weather.skew_ms_max;
+            let skew = dice.between(0, 2 * most + 1) as i64 - most as i64;
+            Arc::new(Host::new(number, scenario.zone_of(number), skew))
+        });
+        Arc::new(Self {
+            seed,
+            weather: scenario.weather,
+            hosts: hosts.collect(),
+            admin_key: Mutex::default(),
+            token: Mutex::default(),
+        })
+    }
+
+    /// A connection to a port of a host, from the host this runs on. A dead node's machine refuses, as a kernel does.
+    pub async fn connect(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+        let host = if host == "localhost" { "127.0.0.1" } else { host };
+        let refuses = self.hosts.iter().any(|other| other.name == host && other.power() == Power::NoNode);
+        if refuses {
+            tokio::time::sleep(REFUSAL).await;
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        let late = || io::Error::new(io::ErrorKind::TimedOut, format!("{host}:{port} does not answer"));
+        let dial = TcpStream::connect((host, port));
+        tokio::time::timeout(CONNECT_TIMEOUT, dial).await.map_err(|_| late())?
+    }
+}
+
+/// Whether something runs on a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Power {
+    /// Its node runs.
+    Up,
+    /// Its node is dead; the machine refuses connections.
+    NoNode,
+    /// The machine is dead; nobody answers.
+    Off,
+}
+
+/// A machine: what of it survives the death of the node that runs on it.
+pub struct Host {
+    /// Its number, from 0.
+    pub number: usize,
+    /// Its name, of the node too.
+    pub name: String,
+    /// Its zone's name.
+    pub zone: String,
+    /// Its metadata disk.
+    pub platter: Platter,
+    /// Its small files.
+    pub files: Arc<SimFiles>,
+    /// Its running engines.
+    pub engines: Arc<Engines>,
+    /// How far its wall clock is off, in milliseconds.
+    pub skew_ms: Arc<AtomicI64>,
+    /// How often a node was started on it.
+    pub lives: AtomicU64,
+    /// Whether anything runs on it, and if not, whether the machine still answers.
+    power: AtomicU8,
+    /// Set when the node is to stop gracefully; it clears it when it has.
+    pub stop: AtomicBool,
+    /// Why its node ended by itself or did not start, until the driver has seen it.
+    pub ended: Mutex<Option<String>>,
+    node: Mutex<Weak<NodeHandle>>,
+}
+
+impl Host {
+    fn new(number: usize, zone: usize, skew_ms: i64) -> Self {
+        let platter = Platter::new();
+        platter.set_latency(DISK_LATENCY);
+        Self {
+            number,
+            name: format!("n{}", number + 1),
+            zone: format!("az{}", zone + 1),
+            platter,
+            files: Arc::default(),
+            engines: Arc::default(),
+            skew_ms: Arc::new(AtomicI64::new(skew_ms)),
+            lives: AtomicU64::new(0),
+            power: AtomicU8::new(Power::Up as u8),
+            stop: AtomicBool::new(false),
+            ended: Mutex::default(),
+            node: Mutex::default(),
+        }
+    }
+
+    /// The node that runs on it, while it does. To be let go of at once, so that it dies with its host.
+    pub fn node(&self) -> Option<Arc<NodeHandle>> {
+        lock(&self.node).upgrade()
+    }
+
+    /// Whether something runs on it.
+    pub fn power(&self) -> Power {
+        [Power::Up, Power::NoNode].into_iter().find(|p| self.power.load(Ordering::Relaxed) == *p as u8).unwrap_or(Power::Off)
+    }
+
+    /// Something begins or ceases to run on it.
+    pub fn set_power(&self, power: Power) {
+        self.power.store(power as u8, Ordering::Relaxed);
+    }
+
+    fn seat(&self, node: &Arc<NodeHandle>) {
+        *lock(&self.node) = Arc::downgrade(node);
+    }
+
+    /// Its disk and files are replaced by empty ones.
+    pub fn wipe(&self) {
+        self.platter.wipe();
+        self.files.wipe();
+    }
+
+    /// Where the others reach its node.
+    pub fn cluster_addr(&self) -> String {
+        format!("{}:{CLUSTER_PORT}", self.name)
+    }
+
+    /// The next life's number, from 1.
+    fn next_life(&self) -> u64 {
+        self.lives.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+/// Everything here runs on one thread: a poisoned lock only says that the run failed already.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
