@@ -46,7 +46,8 @@ fix: setup ## format, and let clippy mend what it can
 
 bench: setup ## measure against nginx and the bare upstream, and write docs/benchmarks.md
 	@xtask/tools/setup.sh nginx-light
-	@cargo build --release -p node -p bench -p chaos
+	@cargo build --release -p node
+	@cargo build --release -p bench
 	@$(CARGO_TARGET_DIR)/release/bench all $(ARGS)
 
 sim: setup ## simulate clusters (SEEDS=0..200 JOBS=2 ARGS="--scenario leader_killed")

@@ -1,1 +1,145 @@
-fn main() {}
+//! Runs the named scenarios on real `llmhub` processes, judges them, and reports what was measured. Started by people and
+//! by `make test`. It ends by itself, ends only processes that it started, and never judges by a clock: figures are
+//! reported, and the only limits are those beyond which something hangs.
+
+mod check;
+mod cluster;
+mod engine;
+mod faults;
+mod figures;
+mod outside;
+mod place;
+mod process;
+mod report;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand};
+use sim::scenario::{NAMES, Scenario, named};
+use tokio::signal::unix::{SignalKind, signal};
+
+use engine::{Engine, EngineKind};
+use report::{Outcome, Summary};
+
+/// LLMHub's scenarios on real processes.
+#[derive(Debug, Parser)]
+#[command(name = "chaos", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run scenarios
+    Run(RunArgs),
+    /// List the scenarios
+    List,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// Run every scenario
+    #[arg(long, conflicts_with = "scenario", required_unless_present = "scenario")]
+    all: bool,
+    /// Run this one
+    #[arg(long, value_name = "NAME")]
+    scenario: Option<String>,
+    /// How often
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// The program (default: the `llmhub` beside this one)
+    #[arg(long, value_name = "PATH")]
+    llmhub: Option<PathBuf>,
+    /// What runs the model (default: `llama` where the environment names its program and a model, else `mock`)
+    #[arg(long)]
+    engine: Option<EngineKind>,
+    /// Deploy so many replicas instead of the scenario's
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=9))]
+    replicas: Option<u32>,
+    /// Write the figures to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    match Cli::parse().command {
+        Command::List => {
+            NAMES.iter().for_each(|name| println!("{name}"));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Run(args) => {
+            // One thread: the kernel ends a node when the thread that started it ends, and this one stays to the end.
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(run_or_stop(args))
+        }
+    }
+}
+
+/// Runs until done or told to stop; nodes that still run end with their cluster.
+async fn run_or_stop(args: RunArgs) -> anyhow::Result<ExitCode> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        done = Box::pin(run_all(args)) => done,
+        _ = interrupt.recv() => bail!("interrupted"),
+        _ = terminate.recv() => bail!("told to stop"),
+    }
+}
+
+async fn run_all(args: RunArgs) -> anyhow::Result<ExitCode> {
+    let scenarios = chosen(&args)?;
+    let llmhub = program(args.llmhub.as_deref())?;
+    let engine = Engine::choose(args.engine, |name| std::env::var(name).ok())?;
+    println!("{} with the {} engine", llmhub.display(), engine.name());
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    for round in 0..args.rounds {
+        for scenario in &scenarios {
+            println!("{} …", scenario.name);
+            let outcome = run::run(scenario, &llmhub, &engine, round).await;
+            print!("{}", report::story(&outcome));
+            outcomes.push(outcome);
+        }
+    }
+    let summary = Summary { engine: engine.name(), outcomes: &outcomes };
+    if let Some(file) = &args.report {
+        let text = serde_json::to_string_pretty(&summary.json())?;
+        std::fs::write(file, text).with_context(|| format!("write {}", file.display()))?;
+    }
+    print!("{}", summary.table());
+    let all_passed = outcomes.iter().all(Outcome::passed);
+    Ok(if all_passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn chosen(args: &RunArgs) -> anyhow::Result<Vec<Scenario>> {
+    let names: Vec<&str> = match &args.scenario {
+        Some(name) => vec![name],
+        None => NAMES.to_vec(),
+    };
+    let mut scenarios = Vec::new();
+    for name in names {
+        let Some(scenario) = named(name) else {
+            bail!("there is no scenario `{name}`: use one of {}", NAMES.join(", "));
+        };
+        scenarios.push(match args.replicas {
+            Some(replicas) => run::with_replicas(scenario, replicas),
+            None => scenario,
+        });
+    }
+    Ok(scenarios)
+}
+
+/// The program under test.
+fn program(given: Option<&std::path::Path>) -> anyhow::Result<PathBuf> {
+    let path = match given {
+        Some(path) => path.to_owned(),
+        None => std::env::current_exe()?.with_file_name("llmhub"),
+    };
+    if !path.is_file() {
+        bail!("there is no {}: build it (`cargo build -p node`) or name it with --llmhub", path.display());
+    }
+    Ok(path.canonicalize()?)
+}

@@ -1,5 +1,7 @@
 //! The program's log, to standard error. Set up once, by `main`.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -19,7 +21,10 @@ pub(crate) fn start(args: &LogArgs) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(format!("{QUIET},{}", args.log)).map_err(|e| {
         Failure::Usage(format!("--log `{}` is no filter: {e}; write `info` or `info,wire=debug`", args.log))
     })?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     let started = match args.log_format {
         LogFormat::Text => lines.compact().finish().try_init(),
         LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),

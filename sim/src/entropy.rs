@@ -10,7 +10,7 @@ thread_local! {
 }
 
 /// From now on this thread's randomness follows from `seed`.
-pub fn seed(seed: u64) {
+pub(crate) fn seed(seed: u64) {
     STATE.with(|state| state.set(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1));
 }
 
@@ -20,7 +20,7 @@ pub fn seed(seed: u64) {
 /// As libc's: `buffer` must be writable for `len` bytes.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub unsafe extern "C" fn getrandom(buffer: *mut u8, len: usize, flags: u32) -> isize {
+pub(crate) unsafe extern "C" fn getrandom(buffer: *mut u8, len: usize, flags: u32) -> isize {
     let state = STATE.try_with(Cell::get).unwrap_or(0);
     if state == 0 {
         // SAFETY: the caller's promise is passed on unchanged.

@@ -122,8 +122,7 @@ impl Plan {
 
     fn engine(&mut self, at: Duration, models: &[String]) {
         let Some(model) = self.dice.pick(models).cloned() else { return };
-        let fault =
-            if self.dice.permille(500) { Fault::KillEngine(model) } else { Fault::HangEngine(model) };
+        let fault = if self.dice.permille(500) { Fault::KillEngine(model) } else { Fault::HangEngine(model) };
         self.steps.push((at, fault));
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::ports::{ProposeError, Proposer, ViewCell};
-use domain::{Command, NodeId, Reject, TokenId, node, token};
+use domain::node::Standing;
+use domain::{Command, Health, NodeId, Reject, TokenId, node, token};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
@@ -169,6 +170,9 @@ impl Doorman {
             None => return Answer::Elsewhere(self.signers()),
         };
         let id = question.node.id;
+        if let Some(refusal) = self.name_in_use(&question.node) {
+            return refusal;
+        }
         if !self.known(&question.node) {
             let hash = question.secret_sha256.clone();
             let used = self.proposer.propose(Command::Token(token::Command::Use { id: question.token, hash }));
@@ -200,6 +204,19 @@ impl Doorman {
         }
     }
 
+    /// Asked before the token is counted, so that a wrong name does not use it up. A namesake that does not answer may be
+    /// this very machine before its disk was lost: it is waited for until its lease has run out.
+    fn name_in_use(&self, node: &node::Node) -> Option<Answer> {
+        let view = self.view.load();
+        let namesake = view.state.node_named(&node.name).filter(|n| n.id != node.id)?;
+        if namesake.standing == Standing::Lost {
+            return None;
+        }
+        let why = node::Reject::NameTaken { name: node.name.clone(), id: namesake.id }.to_string();
+        let answers = view.liveness.of(namesake.id) == Health::Alive;
+        Some(if answers { Answer::No(why) } else { Answer::Later(why) })
+    }
+
     /// Whether this very node was let in before, and only its answer got lost: its token is not counted again.
     fn known(&self, node: &node::Node) -> bool {
         let view = self.view.load();
@@ -220,10 +237,6 @@ impl Doorman {
 
 fn refuse(error: ProposeError) -> Answer {
     match error {
-        // The holder of the name may be a node that was wiped and whose lease has not run out yet.
-        ProposeError::Rejected(Reject::Node(node::Reject::NameTaken { name, id })) => Answer::Later(
-            node::Reject::NameTaken { name, id }.to_string(),
-        ),
         ProposeError::Rejected(reject) => Answer::No(reject.to_string()),
         other => Answer::Later(other.to_string()),
     }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use actors::ports::{Electorate, Entropy, Member, ProposeError, Proposer, ViewCell};
 use async_trait::async_trait;
-use consensus::{Consensus, Error, Status};
+use consensus::{Consensus, Error, Role, Status};
+use domain::limits::LEASE_MARGIN_MS;
 use domain::{Command, Envelope, NodeId, Reply, RequestId};
 
 /// Attempts at a command whose outcome is unknown, all under its one request id.
@@ -97,7 +98,11 @@ impl Proposer for Ledger {
 #[async_trait]
 impl Electorate for Ledger {
     fn leading(&self) -> Option<u64> {
-        self.consensus.is_leader().then(|| self.consensus.status().term)
+        let status = self.consensus.status();
+        // A leader that was cut off does not know yet that it has a successor: it must not renew leases that the
+        // successor will let run out. Hearing from a majority within the margin keeps its leases the shorter ones.
+        let heard = status.voters.len() == 1 || status.quorum_ms.is_some_and(|ms| ms < LEASE_MARGIN_MS);
+        (status.role == Role::Leader && heard).then_some(status.term)
     }
 
     fn members(&self) -> Vec<Member> {

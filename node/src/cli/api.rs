@@ -43,7 +43,9 @@ impl Api {
     /// # Errors
     /// What is wrong with the arguments.
     pub(crate) fn at(url: &str, access: &Access) -> Result<Self, Failure> {
-        let key = access.key.as_deref().map(|given| secret::read(given, "--key")).transpose();
+        // A variable that is set to nothing means none.
+        let key = access.key.as_deref().filter(|key| !key.is_empty());
+        let key = key.map(|given| secret::read(given, "--key")).transpose();
         let mut api = Self::open(url, key.map_err(Failure::Usage)?)?;
         if let Some(ca_file) = &access.ca_file {
             api.outward = Outward::unchecked(Some(ca_file)).map_err(|e| Failure::Usage(e.to_string()))?;

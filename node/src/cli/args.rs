@@ -412,7 +412,7 @@ pub(crate) struct MockEngineArgs {
     #[arg(long)]
     pub(crate) port: u16,
     /// Key that calls must carry
-    #[arg(long)]
+    #[arg(long, env = "LLMHUB_ENGINE_KEY", hide_env_values = true)]
     pub(crate) key: Option<String>,
 }
 

@@ -95,6 +95,10 @@ async fn wait(api: &Api, name: &str, limit: Duration) -> Result<Value, Failure> 
             progress.end();
             return Ok(deployment);
         }
+        if let Some(reason) = hopeless(&deployment) {
+            progress.end();
+            return Err(Failure::Failed(format!("deployment {name} cannot run: {reason}")));
+        }
         if Instant::now() >= deadline {
             progress.end();
             let waited = limit.as_secs();
@@ -105,6 +109,12 @@ async fn wait(api: &Api, name: &str, limit: Duration) -> Result<Value, Failure> 
         progress.tell(&line);
         sleep(PROGRESS_PAUSE).await;
     }
+}
+
+/// Why waiting longer makes no sense: every node that could run it has tried and refused.
+fn hopeless(deployment: &Value) -> Option<&str> {
+    deployment["refusals"].as_array().filter(|refusals| !refusals.is_empty())?;
+    deployment["unplaced"][0]["reason"].as_str()
 }
 
 fn line(deployment: &Value) -> String {
@@ -172,6 +182,16 @@ mod tests {
         assert!(model("./no-such-file.gguf").is_err());
         let here = std::env::current_dir().unwrap().canonicalize().unwrap();
         assert_eq!(model("./Cargo.toml").unwrap(), here.join("Cargo.toml").to_str().unwrap());
+    }
+
+    #[test]
+    fn waiting_ends_when_every_node_refused() {
+        let mut deployment = json!({ "refusals": [{ "reason": "no file" }], "unplaced": [] });
+        assert_eq!(hopeless(&deployment), None);
+        deployment["unplaced"] = json!([{ "ordinal": 0, "reason": "no node can take it" }]);
+        assert_eq!(hopeless(&deployment), Some("no node can take it"));
+        deployment["refusals"] = json!([]);
+        assert_eq!(hopeless(&deployment), None, "room may become free");
     }
 
     #[test]

@@ -13,7 +13,7 @@ const SECRET_BYTES_MAX: u64 = 64 << 10;
 pub(crate) fn read(given: &str, option: &str) -> Result<String, String> {
     let secret = match given.strip_prefix('@') {
         Some(path) => std::fs::File::open(path)
-            .and_then(|file| text(file))
+            .and_then(text)
             .map_err(|e| format!("the file {path} of {option} cannot be read: {e}"))?,
         None if given == "-" => {
             text(std::io::stdin()).map_err(|e| format!("{option} cannot be read from standard input: {e}"))?

@@ -59,7 +59,9 @@ impl Faults {
 impl Driver<'_> {
     /// Does what is due. Times of the plan count from `began`.
     pub(super) fn faults(&mut self, began: Duration, now: Duration) {
-        while let Some((when, fault, tries)) = self.faults.plan.pop_front_if(|(when, ..)| began + *when <= now) {
+        while let Some((when, fault, tries)) =
+            self.faults.plan.pop_front_if(|(when, ..)| began + *when <= now)
+        {
             if self.strike(&fault, now) {
                 tracing::info!(?fault, victims = ?self.faults.victims, "fault");
                 self.faults.last = now;
@@ -83,7 +85,8 @@ impl Driver<'_> {
     pub(super) fn keep_up(&mut self, now: Duration) {
         for at in 0..self.world.hosts.len() {
             let host = self.world.hosts[at].clone();
-            if let Some(reason) = lock(&host.ended).take() {
+            let ended = lock(&host.ended).take();
+            if let Some(reason) = ended {
                 tracing::info!(host = %host.name, %reason, "a node ended by itself");
                 self.kill(at, Crash::KeepsAll, now);
                 self.faults.due.insert(at, now + RESTART_PAUSE);
@@ -279,6 +282,6 @@ impl Driver<'_> {
 /// Takes out what is due.
 fn due(times: &mut BTreeMap<usize, Duration>, now: Duration) -> Vec<usize> {
     let hosts: Vec<usize> = times.iter().filter(|(_, at)| **at <= now).map(|(host, _)| *host).collect();
-    hosts.iter().for_each(|host| drop(times.remove(host)));
+    times.retain(|host, _| !hosts.contains(host));
     hosts
 }

@@ -142,7 +142,8 @@ impl Driver<'_> {
     /// Set-up, safety, liveness.
     fn phases(&mut self) -> Result<(), Violation> {
         self.until(SETUP_MAX, "the cluster does not get ready", |driver, _| {
-            driver.desk.ready.load(Ordering::Relaxed) && watch::pending(&driver.world, &driver.scenario).is_empty()
+            driver.desk.ready.load(Ordering::Relaxed)
+                && watch::pending(&driver.world, &driver.scenario).is_empty()
         })?;
         let began = self.sim.elapsed();
         tracing::info!("ready");

@@ -24,9 +24,9 @@ struct Op {
 pub(super) fn broken(entries: &[Entry]) -> Vec<String> {
     let mut broken = Vec::new();
     for (register, (ops, ghosts)) in histories(entries) {
-        broken.extend(ghosts.iter().map(|value| {
-            format!("{register} was read as {value}, whose writing was refused")
-        }));
+        broken.extend(
+            ghosts.iter().map(|value| format!("{register} was read as {value}, whose writing was refused")),
+        );
         match explain(&ops) {
             Verdict::Explained => {}
             Verdict::Open => tracing::warn!(register, ops = ops.len(), "too much to try: no verdict"),
@@ -179,7 +179,8 @@ mod tests {
 
     #[test]
     fn a_write_of_unknown_outcome_may_happen_late_or_never() {
-        let late = [put(1, 2, 1, Unknown), put(3, 4, 2, Acknowledged), get(5, 6, Some(2)), get(7, 8, Some(1))];
+        let late =
+            [put(1, 2, 1, Unknown), put(3, 4, 2, Acknowledged), get(5, 6, Some(2)), get(7, 8, Some(1))];
         assert_eq!(broken(&late), [""; 0]);
         let never = [put(1, 2, 1, Unknown), get(3, 4, None), get(5, 6, None)];
         assert_eq!(broken(&never), [""; 0]);

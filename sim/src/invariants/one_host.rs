@@ -12,7 +12,8 @@ impl OneHost {
     /// Looks at a replica that runs on a host; tells a second host of one epoch.
     pub fn look(&mut self, host: usize, id: DeploymentId, ordinal: u32, epoch: Epoch) -> Option<String> {
         let first = *self.0.entry((id, ordinal, epoch)).or_insert(host);
-        (first != host)
-            .then(|| format!("epoch {epoch} of replica {ordinal} of {id} ran on host {first} and on host {host}"))
+        (first != host).then(|| {
+            format!("epoch {epoch} of replica {ordinal} of {id} ran on host {first} and on host {host}")
+        })
     }
 }

@@ -10,8 +10,9 @@ use crate::history::{Ended, What};
 /// How many pieces a mock's stream has, and the pause between two.
 const PIECES: u32 = 30;
 const PIECE_MS: u32 = 100;
-/// How many tokens a real engine makes at most.
+/// How many tokens a real engine makes at most, of a plain answer and of a stream, which is to be long enough to be cut.
 const TOKENS: u32 = 24;
+const STREAM_TOKENS: u32 = 2_000;
 const PATH: &str = "/v1/chat/completions";
 /// What is read of a stream at most, in bytes.
 const STREAM_BYTES_MAX: usize = 4 << 20;
@@ -21,7 +22,7 @@ fn body(model: &str, stream: bool) -> Value {
     json!({
         "model": model,
         "stream": stream,
-        "max_tokens": TOKENS,
+        "max_tokens": if stream { STREAM_TOKENS } else { TOKENS },
         "messages": [{ "role": "user", "content": "tell me something about clusters" }],
         "mock": { "chunks": PIECES, "chunk_delay_ms": PIECE_MS },
     })

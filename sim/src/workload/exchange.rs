@@ -111,7 +111,8 @@ impl Clients {
     async fn send(&self, node: usize, ask: &Ask) -> Opened {
         let Ok(io) = self.outside.dial(node).await else { return Opened::Refused };
         let Ok(request) = self.request(ask) else { return Opened::Broken };
-        let Ok((mut sender, connection)) = hyper::client::conn::http1::handshake(TokioIo::new(io)).await else {
+        let Ok((mut sender, connection)) = hyper::client::conn::http1::handshake(TokioIo::new(io)).await
+        else {
             return Opened::Broken;
         };
         tokio::spawn(async move {

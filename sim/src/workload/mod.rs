@@ -14,11 +14,11 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use wire::net::BoxIo;
 
 use crate::history::{Entry, History, What};
 use crate::scenario::Load;
 pub use exchange::{Ask, Reply};
+pub use wire::net::BoxIo;
 
 /// How long a client waits for a whole answer, or for the next piece of a stream. Longer than any limit of a node.
 pub const PATIENCE: Duration = Duration::from_secs(25);

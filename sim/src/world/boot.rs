@@ -18,7 +18,7 @@ use super::{HTTP_PORT, Host, World, lock};
 use crate::Dice;
 
 /// The engine that the world's nodes offer.
-pub const ENGINE: &str = "fake";
+pub(crate) const ENGINE: &str = "fake";
 /// How often a host looks whether something changed.
 const LOOK: Duration = Duration::from_millis(50);
 /// Of a thousand hosts, how many have a GPU.
@@ -34,7 +34,7 @@ const FIRST_BYTE_MS: u64 = 10_000;
 const IDLE_MS: u64 = 8_000;
 
 /// Runs one life of a host's node.
-pub async fn host(world: Arc<World>, host: Arc<Host>) -> turmoil::Result {
+pub(crate) async fn host(world: Arc<World>, host: Arc<Host>) -> turmoil::Result {
     let life = host.next_life();
     tracing::info!(life, "starting");
     let how = live(&world, &host, life).await;

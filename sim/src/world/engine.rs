@@ -37,7 +37,7 @@ pub(super) struct Program {
 
 /// A running engine as seen from outside.
 #[derive(Clone)]
-pub struct Running {
+pub(crate) struct Running {
     /// What it was started as: `dep-…/0`.
     pub label: String,
     kill: Arc<Notify>,
@@ -46,26 +46,26 @@ pub struct Running {
 
 impl Running {
     /// Ends it at once.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         self.kill.notify_one();
     }
 
     /// Lets it answer nobody any more, for good.
-    pub fn hang(&self) {
+    pub(crate) fn hang(&self) {
         self.hung.store(true, Ordering::Relaxed);
     }
 }
 
 /// The engines of one host.
 #[derive(Default)]
-pub struct Engines {
+pub(crate) struct Engines {
     next: AtomicU32,
     running: Mutex<BTreeMap<u32, Running>>,
 }
 
 impl Engines {
     /// Those that run now, oldest first.
-    pub fn running(&self) -> Vec<Running> {
+    pub(crate) fn running(&self) -> Vec<Running> {
         lock(&self.running).values().cloned().collect()
     }
 

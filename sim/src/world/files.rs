@@ -11,11 +11,11 @@ use super::lock;
 
 /// The small files of one host. A write is durable when it returns.
 #[derive(Default)]
-pub struct SimFiles(Mutex<BTreeMap<String, Bytes>>);
+pub(crate) struct SimFiles(Mutex<BTreeMap<String, Bytes>>);
 
 impl SimFiles {
     /// Removes all of them.
-    pub fn wipe(&self) {
+    pub(crate) fn wipe(&self) {
         lock(&self.0).clear();
     }
 }

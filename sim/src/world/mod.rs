@@ -2,7 +2,7 @@
 //! survives a crash lives in a [`Host`]; what does not is made anew for each life by [`boot`]. Nothing here decides what
 //! a node does, and no production logic is repeated.
 
-pub mod boot;
+pub(crate) mod boot;
 mod clock;
 mod datagrams;
 mod engine;
@@ -22,19 +22,19 @@ use runtime::NodeHandle;
 use turmoil::net::TcpStream;
 
 use crate::scenario::{Scenario, Weather};
-pub use engine::{Engines, Running};
-pub use files::SimFiles;
+pub(crate) use engine::{Engines, Running};
+pub(crate) use files::SimFiles;
 
 /// The port on which nodes talk to each other.
-pub const CLUSTER_PORT: u16 = 7602;
+pub(crate) const CLUSTER_PORT: u16 = 7602;
 /// The port on which clients talk to nodes.
-pub const HTTP_PORT: u16 = 6602;
+pub(crate) const HTTP_PORT: u16 = 6602;
 /// Where the model files lie on every node.
-pub const MODEL_FOLDER: &str = "/models";
+pub(crate) const MODEL_FOLDER: &str = "/models";
 /// The wall clock when the world begins, in milliseconds since the Unix epoch.
-pub const EPOCH_MS: u64 = 1_700_000_000_000;
+pub(crate) const EPOCH_MS: u64 = 1_700_000_000_000;
 /// How long a durable write takes on a healthy disk.
-pub const DISK_LATENCY: Duration = Duration::from_micros(500);
+pub(crate) const DISK_LATENCY: Duration = Duration::from_micros(500);
 
 /// How long it takes to be refused.
 const REFUSAL: Duration = Duration::from_millis(2);
@@ -42,7 +42,7 @@ const REFUSAL: Duration = Duration::from_millis(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What every host of a world shares.
-pub struct World {
+pub(crate) struct World {
     /// The seed everything follows from.
     pub seed: u64,
     /// How messages travel.
@@ -57,7 +57,7 @@ pub struct World {
 
 impl World {
     /// An empty world for a scenario.
-    pub fn new(seed: u64, scenario: &Scenario) -> Arc<Self> {
+    pub(crate) fn new(seed: u64, scenario: &Scenario) -> Arc<Self> {
         let mut dice = crate::Dice::of(seed, "hosts");
         let hosts = (0..scenario.nodes).map(|number| {
             let most = scenario.weather.skew_ms_max;
@@ -74,7 +74,7 @@ impl World {
     }
 
     /// A connection to a port of a host, from the host this runs on. A dead node's machine refuses, as a kernel does.
-    pub async fn connect(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+    pub(crate) async fn connect(&self, host: &str, port: u16) -> io::Result<TcpStream> {
         let host = if host == "localhost" { "127.0.0.1" } else { host };
         let refuses = self.hosts.iter().any(|other| other.name == host && other.power() == Power::NoNode);
         if refuses {
@@ -89,7 +89,7 @@ impl World {
 
 /// Whether something runs on a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Power {
+pub(crate) enum Power {
     /// Its node runs.
     Up,
     /// Its node is dead; the machine refuses connections.
@@ -99,7 +99,7 @@ pub enum Power {
 }
 
 /// A machine: what of it survives the death of the node that runs on it.
-pub struct Host {
+pub(crate) struct Host {
     /// Its number, from 0.
     pub number: usize,
     /// Its name, of the node too.
@@ -146,17 +146,20 @@ impl Host {
     }
 
     /// The node that runs on it, while it does. To be let go of at once, so that it dies with its host.
-    pub fn node(&self) -> Option<Arc<NodeHandle>> {
+    pub(crate) fn node(&self) -> Option<Arc<NodeHandle>> {
         lock(&self.node).upgrade()
     }
 
     /// Whether something runs on it.
-    pub fn power(&self) -> Power {
-        [Power::Up, Power::NoNode].into_iter().find(|p| self.power.load(Ordering::Relaxed) == *p as u8).unwrap_or(Power::Off)
+    pub(crate) fn power(&self) -> Power {
+        [Power::Up, Power::NoNode]
+            .into_iter()
+            .find(|p| self.power.load(Ordering::Relaxed) == *p as u8)
+            .unwrap_or(Power::Off)
     }
 
     /// Something begins or ceases to run on it.
-    pub fn set_power(&self, power: Power) {
+    pub(crate) fn set_power(&self, power: Power) {
         self.power.store(power as u8, Ordering::Relaxed);
     }
 
@@ -165,13 +168,13 @@ impl Host {
     }
 
     /// Its disk and files are replaced by empty ones.
-    pub fn wipe(&self) {
+    pub(crate) fn wipe(&self) {
         self.platter.wipe();
         self.files.wipe();
     }
 
     /// Where the others reach its node.
-    pub fn cluster_addr(&self) -> String {
+    pub(crate) fn cluster_addr(&self) -> String {
         format!("{}:{CLUSTER_PORT}", self.name)
     }
 

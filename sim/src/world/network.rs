@@ -1,4 +1,5 @@
-//! A host's network over turmoil: the cluster port, clients' HTTP port, datagrams, and connections outwards.
+//! A host's network over turmoil: the cluster port, clients' HTTP port, datagrams, and connections outwards. Sockets belong
+//! to tasks, so that they go when their host dies, whoever still holds the network.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,7 +9,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use domain::NodeId;
 use tokio::sync::mpsc;
-use tokio_util::sync::{CancellationToken, DropGuard};
 use turmoil::net::TcpListener;
 use wire::net::{BoxIo, Identity, Inbound, Network, Protocol};
 
@@ -20,33 +20,44 @@ use crate::Dice;
 const WAITING_MAX: usize = 256;
 
 /// One life's network.
-pub struct SimNetwork {
+pub(crate) struct SimNetwork {
     world: Arc<World>,
     identity: Arc<Mutex<Option<Identity>>>,
     inbound: tokio::sync::Mutex<mpsc::Receiver<Inbound>>,
-    http: TcpListener,
+    http: tokio::sync::Mutex<mpsc::Receiver<(BoxIo, SocketAddr)>>,
     datagrams: Datagrams,
-    _accepting: DropGuard,
 }
 
 impl SimNetwork {
     /// Opens the ports of the host this runs on.
-    pub async fn open(world: Arc<World>, dice: Dice) -> io::Result<Self> {
+    pub(crate) async fn open(world: Arc<World>, dice: Dice) -> io::Result<Self> {
         let cluster = TcpListener::bind(("0.0.0.0", CLUSTER_PORT)).await?;
         let http = TcpListener::bind(("0.0.0.0", HTTP_PORT)).await?;
         let datagrams = Datagrams::open(world.weather, dice).await?;
         let identity: Arc<Mutex<Option<Identity>>> = Arc::default();
         let (arrived, inbound) = mpsc::channel(WAITING_MAX);
-        let stop = CancellationToken::new();
-        let accepting = accept(cluster, identity.clone(), arrived);
-        tokio::spawn(stop.clone().run_until_cancelled_owned(accepting));
-        let inbound = tokio::sync::Mutex::new(inbound);
-        Ok(Self { world, identity, inbound, http, datagrams, _accepting: stop.drop_guard() })
+        tokio::spawn(accept(cluster, identity.clone(), arrived));
+        let (client, clients) = mpsc::channel(WAITING_MAX);
+        tokio::spawn(accept_clients(http, client));
+        let (inbound, http) = (tokio::sync::Mutex::new(inbound), tokio::sync::Mutex::new(clients));
+        Ok(Self { world, identity, inbound, http, datagrams })
+    }
+}
+
+async fn accept_clients(listener: TcpListener, arrived: mpsc::Sender<(BoxIo, SocketAddr)>) {
+    while let Ok((stream, remote)) = listener.accept().await {
+        if arrived.send((Box::new(stream), remote)).await.is_err() {
+            return;
+        }
     }
 }
 
 /// Answers everybody who dials the cluster port, each on a task of its own: a slow one holds nobody up.
-async fn accept(listener: TcpListener, identity: Arc<Mutex<Option<Identity>>>, arrived: mpsc::Sender<Inbound>) {
+async fn accept(
+    listener: TcpListener,
+    identity: Arc<Mutex<Option<Identity>>>,
+    arrived: mpsc::Sender<Inbound>,
+) {
     loop {
         let Ok((stream, remote)) = listener.accept().await else { return };
         let (identity, arrived) = (identity.clone(), arrived.clone());
@@ -102,7 +113,8 @@ impl Network for SimNetwork {
 
     async fn send_datagram(&self, addr: &str, bytes: &[u8]) -> io::Result<()> {
         let (host, port) = split(addr)?;
-        self.datagrams.send(host, port, bytes).await
+        self.datagrams.send(host, port, bytes);
+        Ok(())
     }
 
     async fn recv_datagram(&self) -> io::Result<Bytes> {
@@ -110,8 +122,8 @@ impl Network for SimNetwork {
     }
 
     async fn accept_http(&self) -> io::Result<(BoxIo, SocketAddr)> {
-        let (stream, remote) = self.http.accept().await?;
-        Ok((Box::new(stream), remote))
+        let arrived = self.http.lock().await.recv().await;
+        arrived.ok_or_else(|| io::Error::other("the HTTP port is closed"))
     }
 
     async fn connect(&self, host: &str, port: u16, tls: bool) -> io::Result<BoxIo> {

@@ -40,7 +40,8 @@ impl Processes for SimProcesses {
         let port = argument("--port").and_then(|port| port.parse().ok());
         let port = port.ok_or_else(|| SpawnError::System("no --port was passed".to_owned()))?;
         let load = Duration::from_millis(lock(&self.dice).between(LOAD_MS.start, LOAD_MS.end));
-        let program = Program { label: spawn.label.clone(), port, key: argument("--key").map(Into::into), load };
+        let program =
+            Program { label: spawn.label.clone(), port, key: argument("--key").map(Into::into), load };
         tracing::info!(label = %spawn.label, port, "engine started");
         Ok(Box::new(SimProcess(self.engines.start(program))))
     }

@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("consensus-rocks", &["consensus", "domain"]),
     ("wire", &["actors", "adapters", "consensus", "domain"]),
     ("runtime", &["gateway", "wire", "actors", "adapters", "consensus", "domain"]),
-    ("node", &["runtime", "consensus", "consensus-rocks", "actors", "domain"]),
+    ("node", &["runtime", "gateway", "consensus", "consensus-rocks", "actors", "wire", "domain"]),
     ("sim", &["runtime", "gateway", "wire", "actors", "adapters", "consensus", "domain"]),
     ("chaos", &["sim", "domain"]),
     ("bench", &[]),
