@@ -23,7 +23,9 @@ fn usage(prompt_tokens: u64, completion_tokens: u64) -> Option<Usage> {
 }
 
 /// Name, number of events, whether it is complete, its error, its usage.
-fn streams() -> Vec<(&'static str, usize, bool, Option<&'static str>, Option<Usage>)> {
+type Recorded = (&'static str, usize, bool, Option<&'static str>, Option<Usage>);
+
+fn streams() -> Vec<Recorded> {
     vec![
         ("chat_stream.sse", 5, true, None, usage(19, 10)),
         ("llama_stream.sse", 5, true, None, usage(31, 1)),

@@ -11,6 +11,9 @@ use serde_json::{Value, json};
 const SERVER: &str = "LLMHUB_ENGINE_LLAMA_SERVER";
 /// Where its model is.
 const MODEL: &str = "LLMHUB_TINY_GGUF";
+/// Several engines share one machine's cores; and all streams of a scenario fit, each in a context of its own: where they
+/// share one, a full one ends them all.
+const LLAMA_ARGS: &[&str] = &["--threads", "1", "--parallel", "8", "--ctx-size", "32768"];
 
 /// The kinds of engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -73,8 +76,7 @@ impl Engine {
     pub(crate) fn deployment(&self, name: &str, replicas: u32) -> Value {
         let (model, args) = match self {
             Engine::Mock => ("mock".to_owned(), vec![]),
-            // Several share one machine's cores.
-            Engine::Llama(path) => (format!("file://{}", path.display()), vec!["--threads", "1"]),
+            Engine::Llama(path) => (format!("file://{}", path.display()), LLAMA_ARGS.to_vec()),
         };
         json!({
             "modelId": model, "cluster": "default", "name": name, "engine": self.name(), "replicas": replicas,

@@ -65,18 +65,24 @@ struct RunArgs {
     report: Option<PathBuf>,
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
         Command::List => {
             NAMES.iter().for_each(|name| println!("{name}"));
             Ok(ExitCode::SUCCESS)
         }
-        Command::Run(args) => {
-            // One thread: the kernel ends a node when the thread that started it ends, and this one stays to the end.
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(run_or_stop(args))
-        }
-    }
+        Command::Run(args) => start(args),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn start(args: RunArgs) -> anyhow::Result<ExitCode> {
+    // One thread: the kernel ends a node when the thread that started it ends, and this one stays to the end.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(run_or_stop(args))
 }
 
 /// Runs until done or told to stop; nodes that still run end with their cluster.

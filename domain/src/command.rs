@@ -107,7 +107,9 @@ pub enum Reject {
     #[error(transparent)]
     Secret(#[from] secret::Reject),
     /// The command needs a newer program than some node runs.
-    #[error("command of version {version} is newer than this cluster understands ({known}): upgrade every node first")]
+    #[error(
+        "command of version {version} is newer than this cluster understands ({known}): upgrade every node first"
+    )]
     TooNew {
         /// The command's version.
         version: u16,

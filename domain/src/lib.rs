@@ -13,7 +13,9 @@ pub mod tables;
 pub mod view;
 
 pub use command::{Command, Envelope, Outcome, Reject, Reply};
-pub use ids::{DeploymentId, Epoch, Incarnation, KeyId, Millis, ModelId, NodeId, ProviderName, RequestId, TokenId};
+pub use ids::{
+    DeploymentId, Epoch, Incarnation, KeyId, Millis, ModelId, NodeId, ProviderName, RequestId, TokenId,
+};
 pub use state::State;
 pub use table::{Change, Changes, Table};
 pub use tables::{deployment, key, model, node, provider, secret, token};

@@ -30,6 +30,11 @@ impl Liveness {
     pub fn of(&self, node: NodeId) -> Health {
         self.nodes.get(&node).map_or(Health::Down, |(health, _)| *health)
     }
+    /// Whether this node was heard of and does not seem alive. One that was not heard of yet is none: the observer may have
+    /// started a moment ago and must not take everybody for dead.
+    pub fn suspects(&self, node: NodeId) -> bool {
+        self.nodes.get(&node).is_some_and(|(health, _)| *health != Health::Alive)
+    }
 }
 
 /// A snapshot of everything a decision may look at.

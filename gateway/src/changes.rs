@@ -19,6 +19,8 @@ const LEN_MAX: usize = 255;
 /// How often a change whose outcome is not known is asked for again.
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(200);
+/// After so long it is not asked for again: without a quorum each attempt takes long, and the client waits for all.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(8);
 
 /// The changes that one HTTP request makes.
 pub(crate) struct Changes {
@@ -44,10 +46,15 @@ impl Changes {
     /// Proposes one of the request's commands.
     pub(crate) async fn commit(&self, inner: &Inner, command: Command) -> Result<Reply, Problem> {
         let id = self.request_id(&command);
+        let enough = tokio::time::Instant::now() + COMMIT_PATIENCE;
         for attempt in 1.. {
             match inner.deps.proposer.propose_as(id, command.clone()).await {
                 Ok(reply) => return Ok(reply),
-                Err(ProposeError::Unknown { .. }) if attempt < ATTEMPTS => tokio::time::sleep(PAUSE).await,
+                Err(ProposeError::Unknown { .. })
+                    if attempt < ATTEMPTS && tokio::time::Instant::now() < enough =>
+                {
+                    tokio::time::sleep(PAUSE).await;
+                }
                 Err(ProposeError::Unknown { reason }) => return Err(self.unknown(&reason)),
                 Err(error) => return Err(error.into()),
             }

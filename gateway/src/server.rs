@@ -52,8 +52,14 @@ impl Gateway {
         let keep_alive = Duration::from_millis(self.inner.config.keep_alive_ms);
         let mut builder = auto::Builder::new(TokioExecutor::new());
         // No `date`: it would come from a clock that the simulator does not control, and costs a little each time.
+        // Who comes while the node drains gets one answer, so that `/ready` can tell; hanging up at once would tell nothing.
+        let late = self.inner.draining.is_cancelled();
         let mut http1 = builder.http1();
-        http1.auto_date_header(false).timer(TokioTimer::new()).header_read_timeout(keep_alive);
+        http1
+            .keep_alive(!late)
+            .auto_date_header(false)
+            .timer(TokioTimer::new())
+            .header_read_timeout(keep_alive);
         let mut http2 = builder.http2();
         http2.auto_date_header(false).timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
         http2.keep_alive_interval(keep_alive);
@@ -62,12 +68,16 @@ impl Gateway {
             async move { Ok::<_, Infallible>(gateway.handle(request).await) }
         });
         let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
-        let ended = tokio::select! {
-            biased;
-            ended = connection.as_mut() => ended,
-            () = self.inner.draining.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let ended = if late {
+            connection.await
+        } else {
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => ended,
+                () = self.inner.draining.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
             }
         };
         if let Err(error) = ended {

@@ -61,7 +61,7 @@ impl Trace {
         let filter = Targets::new().with_targets(ours).with_targets([
             ("turmoil::sim", Level::INFO),
             ("openraft", Level::WARN),
-            ("foca", Level::WARN),
+            ("foca", if level == Level::DEBUG { Level::INFO } else { Level::WARN }),
         ]);
         let subscriber = tracing_subscriber::registry().with(Recorder(self.clone()).with_filter(filter));
         tracing::subscriber::with_default(subscriber, work)

@@ -84,9 +84,9 @@ fn llama() -> Engine {
 fn mock() -> Engine {
     Engine {
         program: SELF_PROGRAM.to_owned(),
-        args: texts(&["mock-engine", "--port", "{port}", "--key", "{key}"]),
+        args: texts(&["mock-engine", "--port", "{port}"]),
         gpu_args: Vec::new(),
-        env: BTreeMap::new(),
+        env: BTreeMap::from([("LLMHUB_ENGINE_KEY".to_owned(), "{key}".to_owned())]),
         args_allow: texts(&[ANY_ARG]),
         health_path: super::health_path(),
         base_path: super::base_path(),

@@ -181,12 +181,10 @@ impl Processes for Port {
             return Err(SpawnError::Program { program: spawn.program, reason: "no such file".to_owned() });
         }
         let manners = inner.manners.clone();
-        let after = |flag: &str| {
-            let place = spawn.args.iter().position(|arg| arg == flag).unwrap();
-            spawn.args[place + 1].clone()
-        };
-        let port: u16 = after("--port").parse().unwrap();
-        let key = spawn.env.get("LLAMA_API_KEY").cloned().unwrap_or_else(|| after("--key"));
+        let place = spawn.args.iter().position(|arg| arg == "--port").unwrap();
+        let port: u16 = spawn.args[place + 1].parse().unwrap();
+        let key = ["LLAMA_API_KEY", "LLMHUB_ENGINE_KEY"].iter().find_map(|name| spawn.env.get(*name));
+        let key = key.unwrap().clone();
         let (send, lines) = mpsc::channel(16);
         send.try_send(format!("listening on {port}, my key is {key}")).unwrap();
         let now = Instant::now();

@@ -103,11 +103,11 @@ impl Decoder {
             return Event::Done;
         }
         // Only an event that begins as an error is read as one: chunks are not parsed.
-        if data.starts_with(b"{\"error\"") || data.starts_with(b"{ \"error\"") {
-            if let Some(error) = read_error(&data) {
-                self.ending.error = Some(error.clone());
-                return Event::Error(error);
-            }
+        if (data.starts_with(b"{\"error\"") || data.starts_with(b"{ \"error\""))
+            && let Some(error) = read_error(&data)
+        {
+            self.ending.error = Some(error.clone());
+            return Event::Error(error);
         }
         let usage = usage_of(&data);
         self.ending.usage = usage.or(self.ending.usage);

@@ -58,16 +58,17 @@ impl Leases {
             if let Some(renewal) = self.renewed.get(&node.id) {
                 known.insert(node.id, *renewal);
             }
-            let fresh = self.renewed.get(&node.id).is_some_and(|(life, at)| {
-                *life == node.incarnation && now < at + LEASE_MS
-            });
+            let fresh = self
+                .renewed
+                .get(&node.id)
+                .is_some_and(|(life, at)| *life == node.incarnation && now < at + LEASE_MS);
             match node.standing {
                 Standing::Lost if fresh => verdicts.push(Verdict::Return(node.id)),
-                Standing::Active | Standing::Leaving if !fresh && now >= self.ends(node.id) => {
-                    if losses < LOSSES_PER_TICK_MAX {
-                        verdicts.push(Verdict::Lose(node.id, node.incarnation));
-                        losses += 1;
-                    }
+                Standing::Active | Standing::Leaving
+                    if !fresh && now >= self.ends(node.id) && losses < LOSSES_PER_TICK_MAX =>
+                {
+                    verdicts.push(Verdict::Lose(node.id, node.incarnation));
+                    losses += 1;
                 }
                 _ => {}
             }

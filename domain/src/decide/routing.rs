@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{DeploymentId, Epoch, NodeId, ProviderName};
 use crate::tables::deployment::{Deployment, Desired, Phase};
-use crate::view::{Health, View};
+use crate::view::View;
 
 /// At most this share of the nodes is left out of routing for being suspect, in percent: when more seem gone, the
 /// observer is more likely to be the one that is cut off.
@@ -68,7 +68,9 @@ impl std::fmt::Display for Reason {
             Reason::NoneReady { id, wanted, why } => {
                 write!(f, "deployment {id} has none of its {wanted} replicas ready: {why}")
             }
-            Reason::Unreachable(id) => write!(f, "the nodes that run deployment {id} are not reachable just now"),
+            Reason::Unreachable(id) => {
+                write!(f, "the nodes that run deployment {id} are not reachable just now")
+            }
         }
     }
 }
@@ -112,9 +114,7 @@ fn replicas(view: &View, deployment: &Deployment) -> Result<Vec<Target>, Reason>
         epoch: r.epoch,
         node: r.node,
     };
-    let usable = |node: NodeId| {
-        node == view.me || !trust || view.liveness.of(node) == Health::Alive
-    };
+    let usable = |node: NodeId| node == view.me || !trust || !view.liveness.suspects(node);
     let found: Vec<Target> = ready().filter(|r| usable(r.node)).map(target).collect();
     if found.is_empty() { Err(Reason::Unreachable(deployment.id)) } else { Ok(found) }
 }
@@ -128,7 +128,7 @@ fn trusts_suspicion(view: &View) -> bool {
         // Nodes the cluster already gave up say nothing about the observer.
         if node.standing == crate::node::Standing::Lost {
             all -= 1;
-        } else if view.liveness.of(node.id) != Health::Alive {
+        } else if view.liveness.suspects(node.id) {
             gone += 1;
         }
     }

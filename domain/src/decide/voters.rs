@@ -38,7 +38,8 @@ pub fn choose(candidates: &[Candidate]) -> Option<BTreeSet<NodeId>> {
     let size = wanted(live.max(present.len().min(candidates.len())));
     let mut chosen: BTreeSet<NodeId> = BTreeSet::new();
     let mut zones: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut pool: Vec<&Candidate> = candidates.iter().filter(|c| c.live && (c.votes || c.caught_up)).collect();
+    let mut pool: Vec<&Candidate> =
+        candidates.iter().filter(|c| c.live && (c.votes || c.caught_up)).collect();
     while chosen.len() < size {
         // Fewest voters in the zone first, then present voters, then the lowest id.
         pool.sort_by_key(|c| (zones.get(c.zone.as_str()).copied().unwrap_or(0), !c.votes, c.id));
@@ -57,7 +58,7 @@ pub fn choose(candidates: &[Candidate]) -> Option<BTreeSet<NodeId>> {
         chosen.insert(dead.id);
     }
     // An even group is no safer than the odd one below it.
-    if chosen.len() % 2 == 0 && chosen.len() > 1 && !present.is_empty() && chosen.len() > present.len() {
+    if chosen.len().is_multiple_of(2) && !present.is_empty() && chosen.len() > present.len() {
         return None;
     }
     (!chosen.is_empty() && chosen != present).then_some(chosen)

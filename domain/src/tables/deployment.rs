@@ -343,7 +343,8 @@ fn report(
     let Some(node) = node else { return Ok(Reply::Done) };
     match phase {
         Phase::Failed { reason } => {
-            let refusal = row.refusals.entry(node).or_insert(Refusal { reason: String::new(), at: 0, count: 0 });
+            let refusal =
+                row.refusals.entry(node).or_insert(Refusal { reason: String::new(), at: 0, count: 0 });
             *refusal = Refusal { reason, at: ctx.now, count: refusal.count.saturating_add(1) };
         }
         Phase::Ready => {

@@ -68,9 +68,9 @@ pub struct Key {
 impl Key {
     /// Whether it allows this; `admin` allows everything, `deploy` includes `read`.
     pub fn allows(&self, scope: Scope) -> bool {
-        self.scopes.iter().any(|s| {
-            *s == scope || *s == Scope::Admin || (*s == Scope::Deploy && scope == Scope::Read)
-        })
+        self.scopes
+            .iter()
+            .any(|s| *s == scope || *s == Scope::Admin || (*s == Scope::Deploy && scope == Scope::Read))
     }
 }
 

@@ -41,7 +41,9 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Reject {
     /// No such model.
-    #[error("there is no model `{0}`: list them with GET /v1/models, or deploy a file by path or file:// URL")]
+    #[error(
+        "there is no model `{0}`: list them with GET /v1/models, or deploy a file by path or file:// URL"
+    )]
     Unknown(ModelId),
     /// The id cannot be one.
     #[error("`{id}` cannot be a model's id: {hint}")]

@@ -148,7 +148,9 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Reject {
     /// Another live node has the name.
-    #[error("a node named `{name}` is in the cluster already ({id}): choose another --name, or remove that node first")]
+    #[error(
+        "a node named `{name}` is in the cluster already ({id}): choose another --name, or remove that node first"
+    )]
     NameTaken {
         /// The name.
         name: String,

@@ -60,7 +60,9 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Reject {
     /// No such token, or its secret is wrong.
-    #[error("join token {0} is not known to this cluster: was it made by another cluster, or revoked? make one with `llmhub token create`")]
+    #[error(
+        "join token {0} is not known to this cluster: was it made by another cluster, or revoked? make one with `llmhub token create`"
+    )]
     Unknown(TokenId),
     /// Too late.
     #[error("join token {0} has expired: make a new one with `llmhub token create`")]
@@ -94,7 +96,8 @@ pub const LIFETIME_MS_MAX: Millis = 30 * 24 * 3_600_000;
 pub(crate) fn apply(state: &mut State, command: &Command, ctx: &mut Context<'_>) -> Outcome {
     match command {
         Command::Create { id, hash, lifetime_ms, uses } => {
-            let bad = |field: &str, hint: &str| Reject::Bad { field: field.to_owned(), hint: hint.to_owned() };
+            let bad =
+                |field: &str, hint: &str| Reject::Bad { field: field.to_owned(), hint: hint.to_owned() };
             if hash.len() != 32 || state.tokens.contains(id) {
                 return Err(bad("the hash", "make a new token").into());
             }
@@ -115,7 +118,8 @@ pub(crate) fn apply(state: &mut State, command: &Command, ctx: &mut Context<'_>)
             Ok(Reply::Done)
         }
         Command::Use { id, hash } => {
-            let row = state.tokens.get(id).filter(|t| t.hash == *hash).cloned().ok_or(Reject::Unknown(*id))?;
+            let row =
+                state.tokens.get(id).filter(|t| t.hash == *hash).cloned().ok_or(Reject::Unknown(*id))?;
             if row.expires_at <= ctx.now {
                 return Err(Reject::Expired(*id).into());
             }

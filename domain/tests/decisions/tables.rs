@@ -63,7 +63,8 @@ fn a_report_under_an_old_epoch_is_refused() {
         world.apply(Command::Deployment(late)),
         Err(Reject::Deployment(deployment::Reject::Stale { .. }))
     ));
-    let stale = deployment::Command::Assign { id, ordinal: 0, was: Some(old.epoch), node: old.node, gpus: vec![] };
+    let stale =
+        deployment::Command::Assign { id, ordinal: 0, was: Some(old.epoch), node: old.node, gpus: vec![] };
     assert!(world.apply(Command::Deployment(stale)).is_err());
 }
 

@@ -36,7 +36,8 @@ fn a_dead_voter_stays_until_a_successor_is_there() {
 
 #[test]
 fn voters_spread_over_zones_and_present_ones_are_preferred() {
-    let nodes: Vec<_> = (1..=6).map(|i| candidate(i, ["a", "a", "a", "b", "b", "c"][i as usize - 1], true, i == 2)).collect();
+    let nodes: Vec<_> =
+        (1..=6).map(|i| candidate(i, ["a", "a", "a", "b", "b", "c"][i as usize - 1], true, i == 2)).collect();
     let chosen = choose(&nodes).unwrap();
     assert_eq!(chosen.len(), 5);
     assert!(chosen.contains(&NodeId(2)) && chosen.contains(&NodeId(6)));

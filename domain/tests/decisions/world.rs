@@ -11,20 +11,20 @@ use domain::{
     RequestId, State, View, deployment, model, node,
 };
 
-pub struct World {
-    pub state: State,
-    pub rows: BTreeMap<Vec<u8>, Vec<u8>>,
-    pub index: u64,
-    pub now: u64,
+pub(crate) struct World {
+    pub(crate) state: State,
+    pub(crate) rows: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(crate) index: u64,
+    pub(crate) now: u64,
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { state: State::default(), rows: BTreeMap::new(), index: 0, now: 1_000 }
     }
 
     /// Nodes 1.. with these zones and numbers of GPUs.
-    pub fn with_nodes(nodes: &[(&str, u32)]) -> Self {
+    pub(crate) fn with_nodes(nodes: &[(&str, u32)]) -> Self {
         let mut world = Self::new();
         for (i, (zone, gpus)) in nodes.iter().enumerate() {
             let id = i as u64 + 1;
@@ -41,11 +41,11 @@ impl World {
         world
     }
 
-    pub fn apply(&mut self, command: Command) -> Outcome {
+    pub(crate) fn apply(&mut self, command: Command) -> Outcome {
         self.apply_as(RequestId(u128::from(self.index) + 1), command)
     }
 
-    pub fn apply_as(&mut self, id: RequestId, command: Command) -> Outcome {
+    pub(crate) fn apply_as(&mut self, id: RequestId, command: Command) -> Outcome {
         self.index += 1;
         let mut changes = Changes::new();
         let envelope = Envelope { at: self.now, ..Envelope::new(id, command) };
@@ -59,7 +59,7 @@ impl World {
         outcome
     }
 
-    pub fn deploy(&mut self, spec: Spec) -> DeploymentId {
+    pub(crate) fn deploy(&mut self, spec: Spec) -> DeploymentId {
         match self.apply(Command::Deployment(deployment::Command::Create(spec))) {
             Ok(Reply::Deployment(id)) => id,
             other => panic!("{other:?}"),
@@ -67,7 +67,7 @@ impl World {
     }
 
     /// A view in which every node is alive.
-    pub fn view(&self) -> View {
+    pub(crate) fn view(&self) -> View {
         let alive = self.state.nodes.rows().map(|n| (n.id, (Health::Alive, n.incarnation))).collect();
         View {
             me: NodeId(1),
@@ -79,7 +79,7 @@ impl World {
     }
 
     /// One round of placement, applied; says how many moves it made.
-    pub fn place(&mut self) -> usize {
+    pub(crate) fn place(&mut self) -> usize {
         let moves = solve(&Problem::of(&self.view(), self.now));
         for (step, _) in &moves {
             let command = match step.clone() {
@@ -93,7 +93,7 @@ impl World {
         moves.len()
     }
 
-    pub fn report_all(&mut self, phase: Phase) {
+    pub(crate) fn report_all(&mut self, phase: Phase) {
         let all: Vec<_> = self
             .state
             .deployments
@@ -102,21 +102,22 @@ impl World {
             .collect();
         for (id, ordinal, epoch) in all {
             let phase = phase.clone();
-            self.apply(Command::Deployment(deployment::Command::Report { id, ordinal, epoch, phase })).unwrap();
+            self.apply(Command::Deployment(deployment::Command::Report { id, ordinal, epoch, phase }))
+                .unwrap();
         }
     }
 
-    pub fn hosts(&self, id: DeploymentId) -> Vec<u64> {
+    pub(crate) fn hosts(&self, id: DeploymentId) -> Vec<u64> {
         self.state.deployments.get(&id).unwrap().replicas.iter().map(|r| r.node.0).collect()
     }
 
-    pub fn lose(&mut self, id: u64) {
+    pub(crate) fn lose(&mut self, id: u64) {
         let incarnation = Incarnation(1);
         self.apply(Command::Node(node::Command::Lose { id: NodeId(id), incarnation })).unwrap();
     }
 }
 
-pub fn a_node(id: u64, zone: &str, gpus: u32) -> Node {
+pub(crate) fn a_node(id: u64, zone: &str, gpus: u32) -> Node {
     let gpu = |index| Gpu { index, name: "H200".into(), memory_mib: 1024 * u64::from(index + 1) };
     Node {
         id: NodeId(id),
@@ -140,7 +141,7 @@ pub fn a_node(id: u64, zone: &str, gpus: u32) -> Node {
     }
 }
 
-pub fn a_spec(name: &str, replicas: u32) -> Spec {
+pub(crate) fn a_spec(name: &str, replicas: u32) -> Spec {
     Spec {
         name: name.into(),
         model: ModelId::from("m"),

@@ -124,7 +124,8 @@ pub(super) fn is_gone(inner: &Inner, target: &Target) -> bool {
     let view = inner.deps.view.peek();
     let placed = view.state.deployments.get(id).and_then(|d| d.replica(*ordinal));
     let moved = placed.is_some_and(|replica| replica.epoch != *epoch);
-    moved || view.liveness.of(*node) == Health::Down
+    // A node that was not heard of yet is not given up: this one may have started a moment ago.
+    moved || view.liveness.nodes.get(node).is_some_and(|(health, _)| *health == Health::Down)
 }
 
 fn is_elsewhere(inner: &Inner, target: &Target) -> bool {

@@ -15,10 +15,14 @@ pub enum Error {
         reason: String,
     },
     /// A bootstrap was cut short.
-    #[error("an earlier bootstrap on this data directory did not finish: remove the directory and start again")]
+    #[error(
+        "an earlier bootstrap on this data directory did not finish: remove the directory and start again"
+    )]
     HalfBootstrapped,
     /// A node that belongs to a cluster was told to join one with another identity.
-    #[error("joining needs a token: make one with `llmhub token create` on a running node and pass it with --token")]
+    #[error(
+        "joining needs a token: make one with `llmhub token create` on a running node and pass it with --token"
+    )]
     NoToken,
     /// The token's text is not one.
     #[error("the join token cannot be read: {0}")]

@@ -15,7 +15,11 @@ use wire::raft::RaftClient;
 use wire::relay::RelayClient;
 use wire::streams::Streams;
 
+/// How long a node that was removed keeps its connections: its removal is the last it shall hear, so that it stops.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// Whoever keeps connections to peers.
+#[derive(Clone)]
 pub(crate) struct Followers {
     /// Actor messages.
     pub door: Arc<Door>,
@@ -50,11 +54,20 @@ pub(crate) async fn run(view: ViewCell, followers: Followers, gossip: GossipCell
         if let Some(gossip) = &*gossip.lock().await {
             gossip.set_seeds(peers.values().cloned().collect()).await;
         }
-        followers.raft.retain(|id| !now.state.gone.contains(&id));
-        followers.relay.retain(|id| peers.contains_key(&id));
-        followers.streams.close_strangers();
+        if told.keys().any(|id| !peers.contains_key(id)) {
+            tokio::spawn(part(view.clone(), followers.clone()));
+        }
         told = peers;
     }
+}
+
+/// Cuts the connections of nodes that are gone.
+async fn part(view: ViewCell, followers: Followers) {
+    tokio::time::sleep(FAREWELL).await;
+    let now = view.load();
+    followers.raft.retain(|id| !now.state.gone.contains(&id));
+    followers.relay.retain(|id| now.state.nodes.contains(&id));
+    followers.streams.close_strangers();
 }
 
 /// Relayed calls by node alone: the address comes from the view.

@@ -48,6 +48,7 @@ pub(crate) fn from_file(file: &[u8], key: &NodeKey) -> Result<Zeroizing<Vec<u8>>
 fn broken() -> Error {
     Error::Files {
         file: "gossip.sealed",
-        reason: "it does not open with this node's key; restore both, or wipe the directory to join anew".into(),
+        reason: "it does not open with this node's key; restore both, or wipe the directory to join anew"
+            .into(),
     }
 }

@@ -94,9 +94,9 @@ pub(crate) async fn load(files: &dyn Files) -> Result<Option<Stored>, Error> {
     let bad = |file, reason: String| Error::Files { file, reason };
     let node: NodeFile = serde_json::from_slice(&text)
         .map_err(|e| bad(NODE_FILE, format!("{e}; restore it from a backup, or wipe the directory")))?;
-    let hex_key = read(files, KEY_FILE)
-        .await?
-        .ok_or_else(|| bad(KEY_FILE, "it is missing; restore it, or wipe the directory to join anew".into()))?;
+    let hex_key = read(files, KEY_FILE).await?.ok_or_else(|| {
+        bad(KEY_FILE, "it is missing; restore it, or wipe the directory to join anew".into())
+    })?;
     let mut seed = Zeroizing::new([0; 32]);
     hex::decode_to_slice(hex_key.trim_ascii(), &mut *seed)
         .map_err(|_| bad(KEY_FILE, "it does not hold 64 hexadecimal digits".into()))?;
@@ -112,7 +112,7 @@ pub(crate) async fn create(files: &dyn Files, entropy: &dyn Entropy, name: &str)
     let key = NodeKey::draw(entropy);
     // Zero is no node: it is what an unset field reads as.
     let id = NodeId(entropy.draw().max(1));
-    write(files, KEY_FILE, hex::encode(&*key.0).as_bytes()).await?;
+    write(files, KEY_FILE, hex::encode(*key.0).as_bytes()).await?;
     write_node(files, id, name, false).await?;
     Ok(Stored { id, key, complete: false, certificates: None })
 }

@@ -82,22 +82,21 @@ pub(crate) async fn ask(
     node: &node::Node,
     certificate_request: Vec<u8>,
 ) -> Result<Welcome, Error> {
-    let question = Question {
-        token: token.id,
-        secret_sha256: token.hash(),
-        certificate_request,
-        node: node.clone(),
-    };
+    let question =
+        Question { token: token.id, secret_sha256: token.hash(), certificate_request, node: node.clone() };
     let until = tokio::time::Instant::now() + PATIENCE;
     let mut last = "no address was given".to_owned();
     let mut queue: Vec<String> = addrs.to_vec();
     loop {
         let mut elsewhere = Vec::new();
+        let mut foreign = 0;
         for addr in &queue {
             match exchange(network, addr, token, &question).await {
                 Ok(Answer::Welcome { certificate, ca, gossip_keys, peers }) => {
                     if fingerprint(&ca) != token.ca_sha256 {
-                        return Err(Error::JoinFailed(format!("{addr} belongs to another cluster than the token")));
+                        return Err(Error::JoinFailed(format!(
+                            "{addr} belongs to another cluster than the token"
+                        )));
                     }
                     let certificates = Certificates { node: certificate, ca };
                     return Ok(Welcome { certificates, gossip_keys: gossip_keys.into(), peers });
@@ -105,11 +104,21 @@ pub(crate) async fn ask(
                 Ok(Answer::No(why)) => return Err(Error::Refused(why)),
                 Ok(Answer::Later(why)) => last = format!("{addr}: {why}"),
                 Ok(Answer::Elsewhere(others)) => elsewhere.extend(others),
+                // Whoever does not prove to belong to the token's cluster will not a second later either.
+                Err(e) if e.kind() == std::io::ErrorKind::InvalidData => {
+                    foreign += 1;
+                    last = format!("{addr} does not belong to the cluster that made the token ({e})");
+                }
                 Err(e) => last = format!("{addr}: {e}"),
             }
         }
+        if foreign == queue.len() && foreign > 0 {
+            return Err(Error::JoinFailed(last));
+        }
         if tokio::time::Instant::now() >= until {
-            return Err(Error::JoinFailed(format!("{last}; check --join and that the token is this cluster's")));
+            return Err(Error::JoinFailed(format!(
+                "{last}; check --join and that the token is this cluster's"
+            )));
         }
         tracing::info!(reason = %last, "not let in yet, trying again");
         queue = addrs.iter().cloned().chain(elsewhere).collect();
@@ -175,7 +184,8 @@ impl Doorman {
         }
         if !self.known(&question.node) {
             let hash = question.secret_sha256.clone();
-            let used = self.proposer.propose(Command::Token(token::Command::Use { id: question.token, hash }));
+            let used =
+                self.proposer.propose(Command::Token(token::Command::Use { id: question.token, hash }));
             if let Err(e) = used.await {
                 return refuse(e);
             }
@@ -258,4 +268,3 @@ async fn receive<T: serde::de::DeserializeOwned>(io: &mut BoxIo) -> std::io::Res
     io.read_exact(&mut bytes).await?;
     rmp_serde::from_slice(&bytes).map_err(std::io::Error::other)
 }
-

@@ -16,6 +16,8 @@ const UNKNOWN_RETRIES_MAX: u32 = 4;
 const RETRY_PAUSE: Duration = Duration::from_millis(300);
 /// How long to wait until this node has itself applied what was acknowledged.
 const APPLY_WAIT: Duration = Duration::from_secs(3);
+/// How long a node that left the tables goes on learning the log; less than its connections are kept.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// A follower's log counts as caught up when it lacks no more than this many entries.
 const CAUGHT_UP_LAG: u64 = 200;
 
@@ -108,8 +110,7 @@ impl Electorate for Ledger {
     fn members(&self) -> Vec<Member> {
         let status = self.consensus.status();
         let caught_up = |id: &NodeId| {
-            *id == status.id
-                || status.matched.get(id).is_some_and(|at| at + CAUGHT_UP_LAG >= status.last_log)
+            *id == status.id || status.matched.get(id).is_some_and(|at| at + CAUGHT_UP_LAG >= status.last_log)
         };
         let member = |id: &NodeId, votes| Member {
             node: *id,
@@ -136,6 +137,8 @@ impl Electorate for Ledger {
     }
 
     async fn remove_learner(&self, node: NodeId) -> Result<(), ProposeError> {
+        // It shall still hear that it was removed, so that it stops by itself.
+        tokio::time::sleep(FAREWELL).await;
         self.consensus.remove(node).await.map_err(told)
     }
 }

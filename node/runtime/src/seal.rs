@@ -22,7 +22,12 @@ pub(crate) fn draw_key(entropy: &dyn Entropy) -> Key {
 }
 
 /// Seals bytes; `context` must be given again to open them, so that a sealed value cannot be put in another's place.
-pub(crate) fn seal(key: &Key, context: &str, clear: &[u8], entropy: &dyn Entropy) -> Result<Sealed, VaultError> {
+pub(crate) fn seal(
+    key: &Key,
+    context: &str,
+    clear: &[u8],
+    entropy: &dyn Entropy,
+) -> Result<Sealed, VaultError> {
     let mut nonce = [0; 12];
     entropy.fill(&mut nonce);
     let payload = Payload { msg: clear, aad: context.as_bytes() };
@@ -38,7 +43,12 @@ pub(crate) fn open(key: &Key, context: &str, sealed: &Sealed) -> Result<Zeroizin
 }
 
 /// Wraps a key for a node's public key.
-pub(crate) fn wrap(key: &Key, node: NodeId, public: &[u8], entropy: &dyn Entropy) -> Result<Wrap, VaultError> {
+pub(crate) fn wrap(
+    key: &Key,
+    node: NodeId,
+    public: &[u8],
+    entropy: &dyn Entropy,
+) -> Result<Wrap, VaultError> {
     let public: [u8; 32] = public.try_into().map_err(|_| VaultError::Damaged)?;
     let secret = StaticSecret::from(*draw_key(entropy));
     let ephemeral = PublicKey::from(&secret);

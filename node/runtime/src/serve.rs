@@ -30,7 +30,12 @@ impl RelayService for Relayed {
 }
 
 /// Serves what Raft needs, from before there is a leader.
-pub(crate) fn raft(arrivals: Arrivals, streams: &Arc<Streams>, consensus: &Consensus, stop: &CancellationToken) -> Rest {
+pub(crate) fn raft(
+    arrivals: Arrivals,
+    streams: &Arc<Streams>,
+    consensus: &Consensus,
+    stop: &CancellationToken,
+) -> Rest {
     let Arrivals { raft, bulk, door, relay, join } = arrivals;
     let voice = Arc::new(consensus.clone());
     let member = |streams: &Arc<Streams>| {
@@ -84,7 +89,11 @@ const CLIENTS_MAX: usize = 16_384;
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// Serves clients' HTTP until `stop`.
-pub(crate) fn clients(network: Arc<dyn wire::net::Network>, gateway: gateway::Gateway, stop: &CancellationToken) {
+pub(crate) fn clients(
+    network: Arc<dyn wire::net::Network>,
+    gateway: gateway::Gateway,
+    stop: &CancellationToken,
+) {
     let ended = stop.clone();
     let places = Arc::new(tokio::sync::Semaphore::new(CLIENTS_MAX));
     tokio::spawn(stop.clone().run_until_cancelled_owned(async move {

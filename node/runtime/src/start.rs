@@ -252,7 +252,10 @@ fn open_gateway(
         peers: ways.door.clone(),
         clock: env.clock.clone(),
         entropy: env.entropy.clone(),
-        tokens: Arc::new(Mint { ca_sha256: fingerprint(&settled.certificates.ca), entropy: env.entropy.clone() }),
+        tokens: Arc::new(Mint {
+            ca_sha256: fingerprint(&settled.certificates.ca),
+            entropy: env.entropy.clone(),
+        }),
         me: settled.stored.id,
         version: config.version.clone(),
         cluster: CLUSTER.to_owned(),
@@ -282,7 +285,13 @@ async fn settle(config: &Config, env: &Env) -> Result<Settled, Error> {
             let node = authority.sign(stored.id, &request)?;
             let certificates = Certificates { node, ca: authority.certificate().to_vec() };
             let gossip_keys = gossip_keys::draw(&*env.entropy);
-            Ok(Settled { stored, certificates, gossip_keys, incarnation, origin: Origin::Bootstrap { authority } })
+            Ok(Settled {
+                stored,
+                certificates,
+                gossip_keys,
+                incarnation,
+                origin: Origin::Bootstrap { authority },
+            })
         }
         unfinished => {
             let token = JoinToken::parse(config.token.as_deref().ok_or(Error::NoToken)?)?;
@@ -465,4 +474,3 @@ fn seeds(origin: &Origin, view: &ViewCell, me: NodeId) -> Vec<String> {
         _ => known.collect(),
     }
 }
-

@@ -30,8 +30,10 @@ impl JoinToken {
         let id = parts.next().and_then(|p| u64::from_str_radix(p, 16).ok());
         let id = TokenId(id.ok_or(Error::BadToken("its second part should be an id"))?);
         let (mut secret, mut ca_sha256) = ([0; 32], [0; 32]);
-        for (what, out) in [("its third part should be 64 hexadecimal digits", &mut secret),
-                            ("its fourth part should be 64 hexadecimal digits", &mut ca_sha256)] {
+        for (what, out) in [
+            ("its third part should be 64 hexadecimal digits", &mut secret),
+            ("its fourth part should be 64 hexadecimal digits", &mut ca_sha256),
+        ] {
             let text = parts.next().ok_or(Error::BadToken(what))?;
             hex::decode_to_slice(text, out).map_err(|_| Error::BadToken(what))?;
         }

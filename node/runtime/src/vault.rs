@@ -4,8 +4,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use actors::ports::{Custodian, Entropy, PeerLink, Vault, VaultError, ViewCell};
 use actors::Service;
+use actors::ports::{Custodian, Entropy, PeerLink, Vault, VaultError, ViewCell};
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -59,7 +59,12 @@ pub(crate) struct Safe {
 
 impl Safe {
     /// A safe that opens as soon as the view holds a wrap for this node.
-    pub(crate) fn new(me: NodeId, view: ViewCell, secret: StaticSecret, entropy: Arc<dyn Entropy>) -> Arc<Self> {
+    pub(crate) fn new(
+        me: NodeId,
+        view: ViewCell,
+        secret: StaticSecret,
+        entropy: Arc<dyn Entropy>,
+    ) -> Arc<Self> {
         Arc::new(Self { me, view, secret, entropy, key: Mutex::new(None), peers: Mutex::new(None) })
     }
 
@@ -146,8 +151,7 @@ impl Safe {
     fn answer_seal(&self, _from: NodeId, body: &[u8]) -> Result<Bytes, String> {
         let ask: SealAsk = rmp_serde::from_slice(body).map_err(|e| e.to_string())?;
         let key = self.data_key().ok_or("this node does not hold the data key")?;
-        let sealed =
-            seal::seal(&key, &ask.context, &ask.clear, &*self.entropy).map_err(|e| e.to_string())?;
+        let sealed = seal::seal(&key, &ask.context, &ask.clear, &*self.entropy).map_err(|e| e.to_string())?;
         rmp_serde::to_vec_named(&sealed).map(Bytes::from).map_err(|e| e.to_string())
     }
 

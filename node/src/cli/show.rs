@@ -53,8 +53,8 @@ pub(crate) async fn node(action: NodeAction) -> Result<(), Failure> {
             };
             let answer = api.call(Method::POST, &format!("/api/nodes/{}/leave", escape(&id)), None).await?;
             let line = format!(
-                "node {id} is leaving: its work goes elsewhere; stop it when `llmhub nodes` shows no replicas on it, then \
-                 `llmhub node remove {id}`"
+                "node {id} is leaving: its work goes elsewhere, then it is removed and stops; `llmhub nodes` shows it \
+                 until then"
             );
             super::print_one(&answer, target.access.json, &line)
         }

@@ -91,7 +91,8 @@ impl Driver<'_> {
                 self.kill(at, Crash::KeepsAll, now);
                 self.faults.due.insert(at, now + RESTART_PAUSE);
             }
-            if host.node().is_some() && host.power() == Power::Up {
+            let stopping = host.stop.load(Ordering::Relaxed);
+            if host.node().is_some() && host.power() == Power::Up && !stopping {
                 self.outages.end(at, now);
             }
         }

@@ -34,7 +34,10 @@ pub(super) async fn chat(clients: Clients, model: String) {
     let ended = match clients.ask(node, &Ask::post(PATH, body(&model, false))).await {
         Reply::Answer(200, body) if body["choices"][0]["message"]["role"].is_string() => Ended::Well,
         Reply::Answer(200, _) => Ended::Truncated,
-        Reply::Answer(status, _) => Ended::Status(status),
+        Reply::Answer(status, body) => {
+            tracing::info!(node, status, why = %body["error"]["message"], "chat failed");
+            Ended::Status(status)
+        }
         Reply::Refused => Ended::Refused,
         Reply::Broken => Ended::Broken,
         Reply::Hung => Ended::Hung,

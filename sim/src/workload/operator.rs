@@ -47,9 +47,9 @@ pub async fn pending(clients: &Clients, node: usize, nodes: usize) -> Vec<String
         None => return vec![format!("node {node} does not list the nodes")],
     };
     let mut pending = Vec::new();
-    let well = rows.iter().filter(|row| is_well(row)).count();
-    if well != nodes || rows.len() != nodes {
-        pending.push(format!("node {node} sees {well} of {nodes} nodes well, {} rows", rows.len()));
+    let unwell: Vec<String> = rows.iter().filter(|row| !is_well(row)).map(tell).collect();
+    if !unwell.is_empty() || rows.len() != nodes {
+        pending.push(format!("node {node} sees {} rows of {nodes}, not well: {unwell:?}", rows.len()));
     }
     match clients.ask(node, &Ask::get("/api/deployments")).await.ok() {
         Some(body) => {
@@ -63,6 +63,10 @@ pub async fn pending(clients: &Clients, node: usize, nodes: usize) -> Vec<String
 
 fn is_well(row: &Value) -> bool {
     row["standing"] == "active" && row["health"] == "alive"
+}
+
+fn tell(row: &Value) -> String {
+    format!("{} {} {}", row["name"], row["standing"], row["health"])
 }
 
 fn unready(row: &Value) -> Option<String> {

@@ -33,15 +33,16 @@ pub(super) struct SimProcesses {
 #[async_trait]
 impl Processes for SimProcesses {
     async fn spawn(&self, spawn: Spawn) -> Result<Box<dyn Process>, SpawnError> {
-        let argument = |name: &str| {
-            let at = spawn.args.iter().position(|arg| arg == name)?;
-            spawn.args.get(at + 1).cloned()
-        };
-        let port = argument("--port").and_then(|port| port.parse().ok());
+        let at = spawn.args.iter().position(|arg| arg == "--port");
+        let port = at.and_then(|at| spawn.args.get(at + 1)).and_then(|port| port.parse().ok());
         let port = port.ok_or_else(|| SpawnError::System("no --port was passed".to_owned()))?;
         let load = Duration::from_millis(lock(&self.dice).between(LOAD_MS.start, LOAD_MS.end));
-        let program =
-            Program { label: spawn.label.clone(), port, key: argument("--key").map(Into::into), load };
+        let program = Program {
+            label: spawn.label.clone(),
+            port,
+            key: spawn.env.get("LLMHUB_ENGINE_KEY").map(|key| key.as_str().into()),
+            load,
+        };
         tracing::info!(label = %spawn.label, port, "engine started");
         Ok(Box::new(SimProcess(self.engines.start(program))))
     }

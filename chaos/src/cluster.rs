@@ -1,0 +1,251 @@
+//! The real nodes of one run: started, signalled, wiped, and started again when they end by themselves, as a service
+//! manager does. Whoever ends without having been told to is remembered as a surprise.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use sim::history::Outages;
+use sim::workload::{Ask, Clients, Reply};
+use tokio::time::{Instant, timeout};
+
+use crate::place::Place;
+use crate::process::{Join, Process};
+
+/// How long a first node may take until it has printed its key.
+const KEY_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a node may take to end after SIGTERM: its own drain, and a little.
+const STOP_PATIENCE: Duration = Duration::from_secs(45);
+/// How long the service manager waits before it starts a node again.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
+/// How long a node may take to say whether it is ready.
+const READY_PATIENCE: Duration = Duration::from_secs(2);
+/// How many surprises are remembered.
+const SURPRISES_MAX: usize = 20;
+
+/// A node's process, if it has one, and what is to become of it.
+#[derive(Default)]
+struct Slot {
+    process: Option<Process>,
+    /// It has been ready since it last started from an empty disk.
+    joined: bool,
+    /// It is ready.
+    up: bool,
+    /// It is frozen until then.
+    thaw_at: Option<Instant>,
+    /// It is to be started then.
+    start_at: Option<Instant>,
+}
+
+/// The nodes of a run. Dropping it ends them.
+pub(crate) struct Cluster {
+    llmhub: PathBuf,
+    model_root: Option<PathBuf>,
+    places: Vec<Place>,
+    slots: Vec<Slot>,
+    token: Option<String>,
+    /// When nodes were not there for clients.
+    pub(crate) outages: Outages,
+    /// Ends that nobody asked for.
+    pub(crate) surprises: Vec<String>,
+}
+
+impl Cluster {
+    /// Nodes at these places, none started.
+    pub(crate) fn new(llmhub: &Path, model_root: Option<&Path>, places: Vec<Place>) -> Self {
+        Self {
+            llmhub: llmhub.to_owned(),
+            model_root: model_root.map(Path::to_owned),
+            slots: places.iter().map(|_| Slot::default()).collect(),
+            places,
+            token: None,
+            outages: Outages::default(),
+            surprises: Vec::new(),
+        }
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Starts the first node, which makes the cluster, and answers the admin key.
+    ///
+    /// # Errors
+    /// When it ends or says nothing.
+    pub(crate) async fn found(&mut self) -> anyhow::Result<String> {
+        let mut process = Process::start(&self.llmhub, &self.places[0], self.model_root.as_deref(), None)?;
+        let key = timeout(KEY_PATIENCE, process.admin_key()).await;
+        self.slots[0].process = Some(process);
+        match key.context("the first node does not print its admin key")?? {
+            Some(key) => Ok(key),
+            None => bail!("the first node ended before it printed its admin key"),
+        }
+    }
+
+    /// From now on nodes that are not members join with this token.
+    pub(crate) fn join_with(&mut self, token: String) {
+        self.token = Some(token);
+    }
+
+    /// Starts a node unless it runs: from its disk, or joining where that is empty.
+    ///
+    /// # Errors
+    /// When the system cannot.
+    pub(crate) fn start(&mut self, number: usize) -> anyhow::Result<()> {
+        self.slots[number].start_at = None;
+        if self.slots[number].process.is_some() {
+            return Ok(());
+        }
+        let others = self.places.iter().filter(|place| place.number != number);
+        let seeds: Vec<String> = others.map(|place| place.cluster.to_string()).collect();
+        let join = match &self.token {
+            Some(token) if !self.slots[number].joined => Some(Join { seeds: &seeds, token }),
+            _ => None,
+        };
+        let process = Process::start(&self.llmhub, &self.places[number], self.model_root.as_deref(), join)?;
+        self.slots[number].process = Some(process);
+        Ok(())
+    }
+
+    /// SIGKILL, and its end.
+    pub(crate) async fn kill(&mut self, number: usize, now: Duration) {
+        self.gone(number, now);
+        if let Some(mut process) = self.slots[number].process.take() {
+            process.signal(libc::SIGKILL);
+            // It cannot refuse; an error here means that it was waited for already.
+            let _ = process.wait().await;
+        }
+    }
+
+    /// SIGTERM, and its end; SIGKILL, and a surprise, when it does not end.
+    pub(crate) async fn stop(&mut self, number: usize, now: Duration) {
+        self.gone(number, now);
+        let Some(mut process) = self.slots[number].process.take() else { return };
+        process.signal(libc::SIGTERM);
+        match timeout(STOP_PATIENCE, process.wait()).await {
+            Ok(Ok(status)) if status.success() => {}
+            Ok(Ok(status)) => self.surprise(number, &format!("answered SIGTERM with {status}")),
+            Ok(Err(error)) => self.surprise(number, &format!("cannot be waited for: {error}")),
+            Err(_) => {
+                self.surprise(number, &format!("had not ended {} s after SIGTERM", STOP_PATIENCE.as_secs()));
+                process.signal(libc::SIGKILL);
+                let _ = process.wait().await;
+            }
+        }
+    }
+
+    /// SIGKILL, an empty disk, and a new start as a newcomer a little later.
+    ///
+    /// # Errors
+    /// When its data cannot be removed.
+    pub(crate) async fn wipe(&mut self, number: usize, now: Duration) -> anyhow::Result<()> {
+        self.kill(number, now).await;
+        let data = &self.places[number].data;
+        std::fs::remove_dir_all(data).with_context(|| format!("remove {}", data.display()))?;
+        self.slots[number].joined = false;
+        self.slots[number].start_at = Some(Instant::now() + RESTART_PAUSE);
+        Ok(())
+    }
+
+    /// SIGSTOP, and SIGCONT after that time.
+    pub(crate) fn pause(&mut self, number: usize, span: Duration, now: Duration) {
+        self.gone(number, now);
+        if let Some(process) = &self.slots[number].process {
+            process.signal(libc::SIGSTOP);
+            self.slots[number].thaw_at = Some(Instant::now() + span);
+        }
+    }
+
+    /// Whether a node runs, is ready, and is not frozen.
+    pub(crate) fn is_up(&self, number: usize) -> bool {
+        self.slots[number].up
+    }
+
+    /// Whether nothing is due any more that a fault began.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.slots.iter().all(|slot| slot.thaw_at.is_none() && slot.start_at.is_none())
+    }
+
+    /// A node that is up; a draw chooses.
+    pub(crate) fn some_up(&self, draw: u64) -> Option<usize> {
+        let up: Vec<usize> = (0..self.len()).filter(|number| self.is_up(*number)).collect();
+        up.get((draw % up.len().max(1) as u64) as usize).copied()
+    }
+
+    /// The node of this name.
+    pub(crate) fn named(&self, name: &str) -> Option<usize> {
+        self.places.iter().find(|place| place.name == name).map(|place| place.number)
+    }
+
+    /// Names of nodes.
+    pub(crate) fn names(&self, numbers: &[usize]) -> Vec<String> {
+        numbers.iter().map(|number| self.places[*number].name.clone()).collect()
+    }
+
+    /// A node's process id.
+    pub(crate) fn pid(&self, number: usize) -> Option<libc::pid_t> {
+        self.slots[number].process.as_ref().and_then(Process::pid)
+    }
+
+    /// Where the nodes are.
+    pub(crate) fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    /// Starts and thaws what is due, starts nodes again that ended by themselves, and notices who has become ready.
+    ///
+    /// # Errors
+    /// When the system cannot start a node.
+    pub(crate) async fn keep_up(&mut self, clients: &Clients) -> anyhow::Result<()> {
+        for number in 0..self.len() {
+            self.notice_end(number, clients.outside.now());
+            let slot = &mut self.slots[number];
+            if slot.thaw_at.is_some_and(|at| at <= Instant::now()) {
+                slot.thaw_at = None;
+                slot.process.iter().for_each(|process| process.signal(libc::SIGCONT));
+            }
+            if slot.start_at.is_some_and(|at| at <= Instant::now()) {
+                self.start(number)?;
+            }
+            let slot = &self.slots[number];
+            let asked = slot.process.is_some() && !slot.up && slot.thaw_at.is_none();
+            if asked && is_ready(clients, number).await {
+                self.slots[number].up = true;
+                self.slots[number].joined = true;
+                self.outages.end(number, clients.outside.now());
+            }
+        }
+        Ok(())
+    }
+
+    fn notice_end(&mut self, number: usize, now: Duration) {
+        let slot = &mut self.slots[number];
+        let Some(status) = slot.process.as_mut().and_then(Process::ended) else { return };
+        slot.process = None;
+        slot.start_at = Some(Instant::now() + RESTART_PAUSE);
+        let newcomer = !slot.joined;
+        self.gone(number, now);
+        // A newcomer is refused as long as others think that the node whose name it has is alive.
+        if !newcomer || status.code() != Some(1) {
+            self.surprise(number, &format!("ended by itself with {status}"));
+        }
+    }
+
+    fn gone(&mut self, number: usize, now: Duration) {
+        self.slots[number].up = false;
+        self.slots[number].thaw_at = None;
+        self.outages.begin(number, now);
+    }
+
+    fn surprise(&mut self, number: usize, what: &str) {
+        if self.surprises.len() < SURPRISES_MAX {
+            self.surprises.push(format!("{} {what}", self.places[number].name));
+        }
+    }
+}
+
+async fn is_ready(clients: &Clients, number: usize) -> bool {
+    let asked = timeout(READY_PATIENCE, clients.ask(number, &Ask::get("/ready"))).await;
+    matches!(asked, Ok(Reply::Answer(200, _)))
+}

@@ -1,0 +1,165 @@
+//! A scenario's faults as signals to real processes. Whom a fault hits is found out when it happens, by asking a node that
+//! is up; a fault that finds nobody is tried again a little later, a few times.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use anyhow::bail;
+use sim::scenario::{Fault, Scenario, Who};
+use sim::workload::{Clients, operator};
+use tokio::time::timeout;
+
+use crate::cluster::Cluster;
+use crate::figures::Strike;
+
+/// How often a fault that found nobody is tried again, each time that [`Faults::due`] is called.
+const AGAIN_MAX: u32 = 100;
+/// How long a node may take to say who leads or hosts.
+const ASK_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Faults still to come, and what those that came did.
+pub(crate) struct Faults {
+    plan: VecDeque<(Duration, Fault, u32)>,
+    victims: Vec<usize>,
+    /// Nodes that a rolling restart has still to visit, last first.
+    pub(crate) roll: Vec<usize>,
+    /// When nodes were taken away.
+    pub(crate) strikes: Vec<Strike>,
+    /// When the last fault happened.
+    pub(crate) last: Duration,
+}
+
+impl Faults {
+    /// The faults of a scenario whose time began at `began`.
+    pub(crate) fn new(scenario: &Scenario, began: Duration) -> Self {
+        let plan = scenario.steps.iter().map(|(when, fault)| (began + *when, fault.clone(), 0));
+        Self { plan: plan.collect(), victims: Vec::new(), roll: Vec::new(), strikes: Vec::new(), last: began }
+    }
+
+    /// Whether all have happened.
+    pub(crate) fn are_over(&self) -> bool {
+        self.plan.is_empty() && self.roll.is_empty()
+    }
+
+    /// Does what is due.
+    ///
+    /// # Errors
+    /// When the system cannot, or a fault found nobody for long.
+    pub(crate) async fn due(
+        &mut self,
+        scenario: &Scenario,
+        cluster: &mut Cluster,
+        clients: &Clients,
+    ) -> anyhow::Result<()> {
+        while let Some((when, fault, tries)) =
+            self.plan.pop_front_if(|(when, ..)| *when <= clients.outside.now())
+        {
+            if self.strike(&fault, scenario, cluster, clients).await? {
+                self.last = clients.outside.now();
+            } else if tries < AGAIN_MAX {
+                self.plan.push_front((when, fault, tries + 1));
+                return Ok(());
+            } else {
+                bail!("{fault:?} found nobody");
+            }
+        }
+        Ok(())
+    }
+
+    /// Does one fault; says whether it found somebody.
+    async fn strike(
+        &mut self,
+        fault: &Fault,
+        scenario: &Scenario,
+        cluster: &mut Cluster,
+        clients: &Clients,
+    ) -> anyhow::Result<bool> {
+        match fault {
+            Fault::Heal => {}
+            Fault::RollingRestart => self.roll = (0..cluster.len()).rev().collect(),
+            Fault::KillEngine(name) => {
+                let Some(host) = host_of(name, cluster, clients).await else { return Ok(false) };
+                let Some(engine) = cluster.pid(host).and_then(child_of) else { return Ok(false) };
+                // SAFETY: takes no pointers. The engine is a child of a node of ours that was alive just now.
+                unsafe { libc::kill(engine, libc::SIGKILL) };
+            }
+            Fault::Kill(who) | Fault::Restart(who) | Fault::Wipe(who) | Fault::Pause(who, _) => {
+                let hit = self.find(who, scenario, cluster, clients).await;
+                if hit.is_empty() {
+                    return Ok(false);
+                }
+                let now = clients.outside.now();
+                if !matches!(fault, Fault::Restart(_)) {
+                    self.strikes.push(Strike::new(&verb(fault), now, cluster.names(&hit), true));
+                }
+                for number in &hit {
+                    match fault {
+                        Fault::Kill(_) => cluster.kill(*number, now).await,
+                        Fault::Wipe(_) => cluster.wipe(*number, now).await?,
+                        Fault::Pause(_, span) => cluster.pause(*number, *span, now),
+                        _ => cluster.start(*number)?,
+                    }
+                }
+                self.victims = hit;
+            }
+            other => bail!("{other:?} needs the simulator"),
+        }
+        Ok(true)
+    }
+
+    /// Goes on with a rolling restart: stops the next node gracefully and starts it again.
+    ///
+    /// # Errors
+    /// When the system cannot start it.
+    pub(crate) async fn roll_on(&mut self, cluster: &mut Cluster, clients: &Clients) -> anyhow::Result<()> {
+        let Some(next) = self.roll.pop() else { return Ok(()) };
+        let now = clients.outside.now();
+        self.strikes.push(Strike::new("stopped", now, cluster.names(&[next]), false));
+        cluster.stop(next, now).await;
+        cluster.start(next)?;
+        self.last = clients.outside.now();
+        Ok(())
+    }
+
+    async fn find(&self, who: &Who, scenario: &Scenario, cluster: &Cluster, clients: &Clients) -> Vec<usize> {
+        match who {
+            Who::Leader => leader(cluster, clients).await.into_iter().collect(),
+            Who::HostOf(name) => host_of(name, cluster, clients).await.into_iter().collect(),
+            Who::Node(number) => (0..cluster.len()).filter(|n| n == number).collect(),
+            Who::Zone(zone) => (0..cluster.len()).filter(|n| scenario.zone_of(*n) == *zone).collect(),
+            Who::Victim => self.victims.clone(),
+        }
+    }
+}
+
+fn verb(fault: &Fault) -> String {
+    match fault {
+        Fault::Kill(Who::Leader) => "leader killed",
+        Fault::Kill(_) => "killed",
+        Fault::Wipe(_) => "wiped",
+        _ => "frozen",
+    }
+    .to_owned()
+}
+
+/// The node that leads, as one that is up knows.
+async fn leader(cluster: &Cluster, clients: &Clients) -> Option<usize> {
+    let ask = cluster.some_up(clients.outside.draw())?;
+    let name = timeout(ASK_PATIENCE, operator::leader(clients, ask)).await.ok()??;
+    cluster.named(&name).filter(|number| cluster.is_up(*number))
+}
+
+/// The node that runs a deployment's first ready replica.
+async fn host_of(deployment: &str, cluster: &Cluster, clients: &Clients) -> Option<usize> {
+    let name = timeout(ASK_PATIENCE, operator::host_of(clients, deployment)).await.ok()??;
+    cluster.named(&name).filter(|number| cluster.is_up(*number))
+}
+
+/// A child of a process.
+fn child_of(parent: libc::pid_t) -> Option<libc::pid_t> {
+    let tasks = std::fs::read_dir(format!("/proc/{parent}/task")).ok()?;
+    tasks.flatten().find_map(|task| {
+        let children = std::fs::read_to_string(task.path().join("children")).ok()?;
+        children.split_whitespace().next()?.parse().ok()
+    })
+}

@@ -1,0 +1,318 @@
+//! One run of one scenario: nodes start, models are deployed, clients work while faults happen, everything has to become
+//! well again, and what is left is judged and measured.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use domain::decide::voters;
+use sim::history::History;
+use sim::invariants::Violation;
+use sim::scenario::{Check, Load, Scenario};
+use sim::workload::operator::{self, Held};
+use sim::workload::{Ask, Clients};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::check::{Remains, verdict};
+use crate::cluster::Cluster;
+use crate::engine::Engine;
+use crate::faults::Faults;
+use crate::figures::{Figures, Strike, whole_without};
+use crate::outside::RealOutside;
+use crate::place;
+use crate::report::{Folder, Outcome};
+
+/// How often the driver looks after its nodes.
+const TICK: Duration = Duration::from_millis(50);
+/// How long the cluster may take to get ready, engines among it.
+const SETUP_MAX: Duration = Duration::from_secs(90);
+/// How long clients may take to finish: a change is tried several times, each with its own limit.
+const FINISH_MAX: Duration = Duration::from_secs(120);
+/// How long an answer to the driver's own looks may take.
+const LOOK_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a rolling restart waits for one node before it goes on.
+const ROLL_PATIENCE: Duration = Duration::from_secs(20);
+
+/// The same scenario with so many replicas. With one, chats cannot but fail while there is none.
+pub(crate) fn with_replicas(mut scenario: Scenario, replicas: u32) -> Scenario {
+    scenario.deployments.iter_mut().for_each(|(_, wanted)| *wanted = replicas);
+    if replicas < 2 {
+        scenario.always.retain(|check| *check != Check::NoChatFails);
+    }
+    scenario
+}
+
+/// Runs a scenario on fresh nodes.
+pub(crate) async fn run(scenario: &Scenario, llmhub: &Path, engine: &Engine, round: u32) -> Outcome {
+    let began = Instant::now();
+    let mut outcome = Outcome::new(scenario, round);
+    let folder = match Folder::new(scenario, round) {
+        Ok(folder) => folder,
+        Err(error) => {
+            outcome.violations.push(failed(&error));
+            return outcome;
+        }
+    };
+    match Run::new(scenario, llmhub, engine, folder.path(), round) {
+        Ok(mut run) => Box::pin(run.all(&mut outcome)).await,
+        Err(error) => outcome.violations.push(failed(&error)),
+    }
+    outcome.took = began.elapsed();
+    folder.close(&mut outcome);
+    outcome
+}
+
+fn failed(error: &anyhow::Error) -> Violation {
+    Violation { check: Check::Converges, what: format!("{error:#}") }
+}
+
+struct Run<'a> {
+    scenario: &'a Scenario,
+    engine: &'a Engine,
+    cluster: Cluster,
+    outside: Arc<RealOutside>,
+    history: Arc<History>,
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        scenario: &'a Scenario,
+        llmhub: &Path,
+        engine: &'a Engine,
+        folder: &Path,
+        round: u32,
+    ) -> anyhow::Result<Self> {
+        let places = place::places(scenario, folder, std::process::id().wrapping_add(round))?;
+        let outside = RealOutside::new(places.iter().map(|place| place.http).collect(), round.into());
+        Ok(Self {
+            scenario,
+            engine,
+            cluster: Cluster::new(llmhub, engine.model_root(), places),
+            outside: Arc::new(outside),
+            history: Arc::default(),
+        })
+    }
+
+    /// Everything, into `outcome`.
+    async fn all(&mut self, outcome: &mut Outcome) {
+        let mut held = Vec::new();
+        let mut strikes = Vec::new();
+        if let Err(error) = self.phases(&mut held, &mut strikes).await {
+            outcome.violations.push(failed(&error));
+        }
+        let panics: Vec<String> =
+            self.cluster.places().iter().flat_map(|place| panics_in(&place.log)).collect();
+        let entries = self.history.entries();
+        let remains = Remains {
+            entries: &entries,
+            outages: &self.cluster.outages,
+            held: &held,
+            surprises: &self.cluster.surprises,
+            panics: &panics,
+        };
+        outcome.violations.extend(verdict(self.scenario, &remains));
+        outcome.figures = Figures::of(&strikes, &entries, &self.cluster.outages);
+        outcome.entries = entries;
+        for number in 0..self.cluster.len() {
+            self.cluster.kill(number, Duration::MAX).await;
+        }
+    }
+
+    async fn phases(
+        &mut self,
+        held: &mut Vec<Option<Held>>,
+        strikes: &mut Vec<Strike>,
+    ) -> anyhow::Result<()> {
+        let clients = self.set_up().await?;
+        let mut faults = Faults::new(self.scenario, self.now());
+        clients.start(&self.scenario.load);
+        let disturbed = self.disturb(&clients, &mut faults).await;
+        strikes.append(&mut faults.strikes);
+        clients.enough.store(true, Ordering::Relaxed);
+        disturbed?;
+        let limit = self.now() + FINISH_MAX;
+        while !clients.are_done() {
+            if self.now() > limit {
+                bail!("clients do not finish");
+            }
+            self.cluster.keep_up(&clients).await?;
+            sleep(TICK).await;
+        }
+        // Clients went on for a while after the last fault: that time counts, but for a little to look again.
+        let limit = (faults.last + self.scenario.converge_within).max(self.now() + Duration::from_secs(5));
+        self.until_well(&clients, limit, "the cluster does not become well again").await?;
+        for number in 0..self.cluster.len() {
+            held.push(self.read(&clients, number, limit).await);
+        }
+        Ok(())
+    }
+
+    /// Starts all nodes and deploys what the scenario wants.
+    async fn set_up(&mut self) -> anyhow::Result<Clients> {
+        let limit = self.now() + SETUP_MAX;
+        let key = self.cluster.found().await?;
+        let clients = Clients::new(self.outside.clone(), &key, self.history.clone());
+        let token = timeout(SETUP_MAX, operator::make_token(&clients)).await;
+        self.cluster.join_with(token.context("the first node makes no join token")?);
+        for number in 1..self.cluster.len() {
+            self.cluster.start(number)?;
+        }
+        self.until_well(&clients, limit, "the nodes do not get ready").await?;
+        for (name, replicas) in &self.scenario.deployments {
+            let body = self.engine.deployment(name, *replicas);
+            let deployed = timeout(SETUP_MAX, operator::deploy(&clients, &body)).await;
+            deployed.with_context(|| format!("{name} cannot be deployed"))?;
+        }
+        self.until_well(&clients, limit, "the deployments do not get ready").await?;
+        for model in self.models() {
+            self.until_it_answers(&clients, &model, limit).await?;
+        }
+        Ok(clients)
+    }
+
+    /// Faults, while clients work.
+    async fn disturb(&mut self, clients: &Clients, faults: &mut Faults) -> anyhow::Result<()> {
+        let load_until = self.now() + self.scenario.load_for;
+        while self.now() < load_until || !faults.are_over() || !self.cluster.is_settled() {
+            self.cluster.keep_up(clients).await?;
+            faults.due(self.scenario, &mut self.cluster, clients).await?;
+            if !faults.roll.is_empty()
+                && (self.is_well(clients).await || self.now() > faults.last + ROLL_PATIENCE)
+            {
+                faults.roll_on(&mut self.cluster, clients).await?;
+            }
+            self.look_for_replicas(clients, faults).await;
+            sleep(TICK).await;
+        }
+        Ok(())
+    }
+
+    /// Notices when all replicas are ready elsewhere after nodes went suddenly.
+    async fn look_for_replicas(&self, clients: &Clients, faults: &mut Faults) {
+        let Some(strike) = faults.strikes.last_mut() else { return };
+        if !strike.sudden || strike.whole_at.is_some() || self.scenario.deployments.is_empty() {
+            return;
+        }
+        let Some(node) = self.cluster.some_up(0) else { return };
+        let ask = Ask::get("/api/deployments");
+        let Ok(reply) = timeout(LOOK_PATIENCE, clients.ask(node, &ask)).await else { return };
+        if reply.ok().is_some_and(|body| whole_without(body, &strike.hit)) {
+            strike.whole_at = Some(self.now());
+        }
+    }
+
+    async fn until_well(
+        &mut self,
+        clients: &Clients,
+        limit: Duration,
+        complaint: &str,
+    ) -> anyhow::Result<()> {
+        loop {
+            self.cluster.keep_up(clients).await?;
+            let pending = self.pending(clients).await;
+            if pending.is_empty() {
+                return Ok(());
+            }
+            if self.now() > limit {
+                bail!("{complaint}: {}", pending.join("; "));
+            }
+            sleep(TICK * 4).await;
+        }
+    }
+
+    async fn is_well(&self, clients: &Clients) -> bool {
+        self.pending(clients).await.is_empty()
+    }
+
+    /// What is not well yet, as every node tells; asks no further when one is not there.
+    async fn pending(&self, clients: &Clients) -> Vec<String> {
+        let nodes = self.cluster.len();
+        let mut pending = Vec::new();
+        for number in 0..nodes {
+            if !self.cluster.is_up(number) {
+                return vec![format!("node {number} is not ready")];
+            }
+            let told = timeout(LOOK_PATIENCE, operator::pending(clients, number, nodes)).await;
+            pending.extend(told.unwrap_or_else(|_| vec![format!("node {number} does not answer")]));
+            let status = timeout(LOOK_PATIENCE, clients.ask(number, &Ask::get("/api/status"))).await;
+            let status = status.ok().and_then(|reply| reply.ok().cloned()).unwrap_or_default();
+            let voting = status["voters"].as_array().map_or(0, Vec::len);
+            if voting != voters::wanted(nodes) || status["leader"].is_null() {
+                pending.push(format!("node {number} sees {voting} voters, leader {}", status["leader"]));
+            }
+        }
+        pending
+    }
+
+    /// Waits until a model answers through every node.
+    async fn until_it_answers(&self, clients: &Clients, model: &str, limit: Duration) -> anyhow::Result<()> {
+        let body = serde_json::json!({
+            "model": model, "max_tokens": 4, "messages": [{ "role": "user", "content": "hello" }],
+        });
+        let ask = Ask::post("/v1/chat/completions", body);
+        for number in 0..self.cluster.len() {
+            loop {
+                let reply = clients.ask(number, &ask).await;
+                if reply.ok().is_some() {
+                    break;
+                }
+                if self.now() > limit {
+                    bail!("{model} does not answer through node {number}: {reply:?}");
+                }
+                sleep(TICK * 4).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn read(&self, clients: &Clients, number: usize, limit: Duration) -> Option<Held> {
+        loop {
+            match operator::read_all(clients, number).await {
+                Some(held) => return Some(held),
+                None if self.now() > limit => return None,
+                None => sleep(TICK * 4).await,
+            }
+        }
+    }
+
+    /// Models that clients call.
+    fn models(&self) -> Vec<String> {
+        let called = |load: &Load| match load {
+            Load::Chats(model, _) | Load::Streams(model, _) => Some(model.clone()),
+            _ => None,
+        };
+        let mut models: Vec<String> = self.scenario.load.iter().filter_map(called).collect();
+        models.dedup();
+        models
+    }
+
+    /// Time on the clients' clock.
+    fn now(&self) -> Duration {
+        sim::workload::Outside::now(&*self.outside)
+    }
+}
+
+/// Lines of a log that tell a panic.
+fn panics_in(log: &Path) -> Vec<String> {
+    let text = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines = text.lines().filter(|line| line.contains("panicked at"));
+    lines.map(|line| format!("{}: {line}", log.display())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sim::scenario::named;
+
+    #[test]
+    fn a_single_replica_may_fail_while_it_moves() {
+        let scenario = named("replica_host_killed_mid_stream").unwrap();
+        assert!(scenario.always.contains(&Check::NoChatFails));
+        let one = with_replicas(scenario, 1);
+        assert_eq!(one.deployments[0].1, 1);
+        assert!(!one.always.contains(&Check::NoChatFails));
+    }
+}
