@@ -8,7 +8,7 @@ use std::time::Duration;
 use consensus::mem::Crash;
 
 use super::Driver;
-use super::watch::{engine_of, host_of, leader};
+use super::watch::{caught_up, engine_of, host_of, leader};
 use crate::scenario::{Fault, Who, ms};
 use crate::world::{DISK_LATENCY, Power, lock};
 
@@ -92,7 +92,7 @@ impl Driver<'_> {
                 self.faults.due.insert(at, now + RESTART_PAUSE);
             }
             let stopping = host.stop.load(Ordering::Relaxed);
-            if host.node().is_some() && host.power() == Power::Up && !stopping {
+            if host.power() == Power::Up && !stopping && caught_up(&self.world, at) {
                 self.outages.end(at, now);
             }
         }

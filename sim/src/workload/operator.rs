@@ -54,7 +54,7 @@ pub async fn pending(clients: &Clients, node: usize, nodes: usize) -> Vec<String
     match clients.ask(node, &Ask::get("/api/deployments")).await.ok() {
         Some(body) => {
             let rows = body["deployments"].as_array().cloned().unwrap_or_default();
-            pending.extend(rows.iter().filter_map(|row| unready(row)));
+            pending.extend(rows.iter().filter_map(unready));
         }
         None => pending.push(format!("node {node} does not list the deployments")),
     }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::member::Member;
 use super::post::Post;
 use super::timers::Timers;
-use super::{GossipConfig, OnChange, SEED_PERIOD, SEEDS_AT_A_TIME, settings};
+use super::{GossipConfig, OnChange, SEED_PERIOD, SEEDS_AT_A_TIME, SUSPICION_MAX, settings};
 
 /// Packets handled in a row while timers are due: after a pause the answers that waited come before the timers that would
 /// suspect their senders, but a flood must not stop time.
@@ -40,6 +40,8 @@ pub(super) struct Agent {
     next_seed: usize,
     told: Liveness,
     on_change: OnChange,
+    /// Who is suspected, in which of its incarnations, since when.
+    suspected: Vec<(Member, u16, Instant)>,
 }
 
 impl Agent {
@@ -64,6 +66,7 @@ impl Agent {
             next_seed: 0,
             told: Liveness::default(),
             on_change,
+            suspected: Vec::new(),
         }
     }
 
@@ -95,7 +98,10 @@ impl Agent {
                     burst = 0;
                     self.run_due();
                 }
-                _ = seed_tick.tick() => self.call_seeds(),
+                _ = seed_tick.tick() => {
+                    self.call_seeds();
+                    self.end_old_suspicions();
+                }
             }
             self.carry_out();
             self.publish();
@@ -133,6 +139,36 @@ impl Agent {
             let _ = self.swim.announce(Member::anyone_at(addr), &mut self.effects);
         }
         self.next_seed = self.next_seed.wrapping_add(SEEDS_AT_A_TIME);
+    }
+
+    /// A suspicion ends by its own timer on the node that began it. When that node was given up itself or was alone meanwhile,
+    /// foca forgets its timers, and nobody would ever take the suspicion back. Giving the suspect up makes it speak: it
+    /// comes back under a new name.
+    fn end_old_suspicions(&mut self) {
+        let now = Instant::now();
+        let suspects: Vec<_> = self
+            .swim
+            .iter_membership_state()
+            .filter(|member| member.state() == State::Suspect)
+            .cloned()
+            .collect();
+        self.suspected.retain(|(id, incarnation, _)| {
+            suspects.iter().any(|member| member.id() == id && member.incarnation() == *incarnation)
+        });
+        for member in suspects {
+            let known =
+                self.suspected.iter().find(|(id, at, _)| id == member.id() && *at == member.incarnation());
+            match known {
+                Some((.., since)) if *since + SUSPICION_MAX <= now => {
+                    let down = foca::Member::new(member.id().clone(), member.incarnation(), State::Down);
+                    if let Err(error) = self.swim.apply_many(std::iter::once(down), true, &mut self.effects) {
+                        tracing::debug!(%error, "an old suspicion could not be ended");
+                    }
+                }
+                Some(_) => {}
+                None => self.suspected.push((member.id().clone(), member.incarnation(), now)),
+            }
+        }
     }
 
     fn leave(mut self, done: oneshot::Sender<()>) {

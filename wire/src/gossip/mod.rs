@@ -29,6 +29,8 @@ pub const PROBE_PERIOD: Duration = Duration::from_millis(250);
 pub const PROBE_RTT: Duration = Duration::from_millis(100);
 /// How long a suspect may defend itself.
 pub const SUSPECT_TO_DOWN: Duration = Duration::from_millis(1600);
+/// How long a suspicion may last that was neither taken back nor led to anything.
+const SUSPICION_MAX: Duration = Duration::from_secs(5);
 /// How often news are spread beyond what rides on probes.
 const GOSSIP_PERIOD: Duration = Duration::from_millis(100);
 /// How often nodes given up are called again, so that both sides of a healed partition meet.
