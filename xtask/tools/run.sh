@@ -10,4 +10,7 @@ echo "building the program (the first time takes some minutes)"
 cargo build --release -p node
 prepare_engine "$DATA/models"
 echo "a tiny model to deploy: $LLMHUB_TINY_GGUF"
+# a short way to the command line for whoever tries it from this folder
+mkdir -p .data
+ln -sfn "$CARGO_TARGET_DIR/release/llmhub" .data/llmhub
 exec "$CARGO_TARGET_DIR/release/llmhub" dev --data "$DATA" "$@"

@@ -35,6 +35,9 @@ use crate::{gossip_keys, publish, reset, seal, serve};
 
 /// How long a node that bootstraps waits to lead itself, and one that joins to see itself in the tables.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a node that returns waits to hear what it missed before it serves clients; without a quorum it then serves
+/// what it knew.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The file that counts the node's starts.
 const STARTS_FILE: &str = "starts";
 /// The pause between attempts to tell the cluster about this start.
@@ -154,6 +157,13 @@ async fn enter(
             let telling =
                 register(config.clone(), env.clone(), me, settled.incarnation, ground.ledger.clone());
             tokio::spawn(stop.clone().run_until_cancelled_owned(telling));
+            // Its own tables may still say that replicas which were moved meanwhile run here.
+            let caught_up = tokio::time::timeout(CATCH_UP_TIMEOUT, ground.ledger.barrier()).await;
+            if !matches!(caught_up, Ok(Ok(()))) {
+                tracing::warn!(
+                    "the cluster has no quorum that answers: serving what this node knew when it stopped"
+                );
+            }
             None
         }
     };

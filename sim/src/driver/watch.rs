@@ -8,9 +8,6 @@ use crate::invariants::{Agreement, OneHost, OneLeader, Violation};
 use crate::scenario::{Check, Scenario};
 use crate::world::World;
 
-/// How far behind the others a node may be and still count as up to date, in log entries.
-const BEHIND_MAX: u64 = 20;
-
 /// The checks that look inside.
 #[derive(Default)]
 pub(super) struct Watch {
@@ -76,12 +73,12 @@ pub(super) fn leader(world: &World) -> Option<usize> {
     leaders.max_by_key(|(_, status)| status.term).map(|(host, _)| host)
 }
 
-/// Whether a host's node runs and knows nearly what the others know. One that has just started serves what it knew when it
+/// Whether a host's node runs and knows what the others know. One that has just started serves what it knew when it
 /// died; clients that can choose do not ask it yet.
 pub(super) fn caught_up(world: &World, host: usize) -> bool {
     let applied = |host: &crate::world::Host| host.node().map(|node| node.view().load().applied);
     let furthest = world.hosts.iter().filter_map(|host| applied(host)).max().unwrap_or(0);
-    applied(&world.hosts[host]).is_some_and(|own| own + BEHIND_MAX >= furthest)
+    applied(&world.hosts[host]).is_some_and(|own| own >= furthest)
 }
 
 /// The host of a deployment's first ready replica, as any node knows.
