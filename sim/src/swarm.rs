@@ -12,13 +12,13 @@ pub const NAME: &str = "swarm";
 /// When faults begin.
 const CALM: Duration = s(2);
 /// When everything heals.
-const HEAL_AT: Duration = s(28);
+const HEAL_AT: Duration = s(40);
 /// When clients may stop: some load goes on after healing.
-const LOAD_FOR: Duration = s(34);
+const LOAD_FOR: Duration = s(56);
 /// How long recovery may take.
 const CONVERGE: Duration = s(30);
 /// How many faults there are at most.
-const FAULTS_MAX: u64 = 7;
+const FAULTS_MAX: u64 = 9;
 /// The deployments' names.
 const MODELS: [&str; 2] = ["tiny", "small"];
 
