@@ -1,5 +1,5 @@
 //! Faults, done to the world. Whom a fault hits is found out when it happens; a fault that finds nobody is tried again a
-//! little later, a few times.
+//! little later, a few times, until the next one is due.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
@@ -50,6 +50,11 @@ impl Faults {
         }
     }
 
+    /// Whether the plan goes on only later. A fault is not put off past the next step, which may be meant to end it.
+    fn nothing_before(&self, when: Duration) -> bool {
+        self.plan.front().is_none_or(|(next, ..)| *next > when)
+    }
+
     /// Whether all have happened and ended.
     pub(super) fn are_over(&self) -> bool {
         self.plan.is_empty() && self.thaw.is_empty() && self.roll.is_empty() && self.rolling.is_none()
@@ -65,7 +70,7 @@ impl Driver<'_> {
             if self.strike(&fault, now) {
                 tracing::info!(?fault, victims = ?self.faults.victims, "fault");
                 self.faults.last = now;
-            } else if tries < AGAIN_MAX {
+            } else if tries < AGAIN_MAX && self.faults.nothing_before(when + AGAIN) {
                 let again = (when + AGAIN, fault, tries + 1);
                 let at = self.faults.plan.partition_point(|(other, ..)| *other <= again.0);
                 self.faults.plan.insert(at, again);
