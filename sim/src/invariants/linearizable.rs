@@ -1,152 +1,147 @@
 //! Whether there is an order of all reads and writes of a register that explains what each read saw and respects what ended
-//! before what began: Wing and Gong's search, with Lowe's memory of what was tried. Values are used once, so a write of
-//! unknown outcome whose value nobody read may as well not have happened, and is left out.
+//! before what began. Each value is written once, which makes the question easy (Gibbons and Korach, "Testing shared
+//! memories", 1997): a value and its reads are one cluster, every cluster claims a zone of time, and only zones that get in
+//! each other's way have no order. The verdict is exact and costs one sort. A write of unknown outcome whose value nobody
+//! read may as well not have happened, and is left out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::shown;
 use crate::history::{Entry, What, Wrote};
 
-/// How much is tried for one register before the search gives up without a verdict.
-const STATES_MAX: usize = 400_000;
-
-/// One operation on a register. Writes of unknown outcome may take effect at any time after their start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Op {
-    start: Duration,
-    end: Duration,
-    write: bool,
+/// A value of a register, `None` before its first write, with all that was seen of it.
+#[derive(Debug, Clone, Copy)]
+struct Cluster {
     value: Option<u64>,
+    /// When its write began; `None` as long as no write of it is known.
+    written: Option<Duration>,
+    /// Whether its write was refused, so that nobody should read it.
+    refused: bool,
+    read: bool,
+    /// The earliest end and the latest start of its operations. Where the end comes first, the register held the value all
+    /// the time between them (a forward zone); else one moment between them is enough (a backward zone). The end is `None`
+    /// for what was there before all operations.
+    end: Option<Duration>,
+    start: Duration,
+    /// The earliest end of its reads.
+    read_end: Duration,
+}
+
+impl Cluster {
+    fn new(value: Option<u64>) -> Self {
+        let (end, start) = (Some(Duration::MAX), Duration::ZERO);
+        Self { value, written: None, refused: false, read: false, end, start, read_end: Duration::MAX }
+    }
+
+    fn saw(&mut self, start: Duration, end: Duration) {
+        self.start = self.start.max(start);
+        self.end = self.end.min(Some(end));
+    }
+
+    fn is_forward(&self) -> bool {
+        self.end < Some(self.start)
+    }
+
+    fn since(&self) -> String {
+        self.end.map_or_else(|| "the beginning".to_owned(), shown)
+    }
+
+    fn named(&self) -> String {
+        self.value.map_or_else(|| "nothing".to_owned(), |value| value.to_string())
+    }
+
+    /// What is wrong with it already by itself.
+    fn fault(&self) -> Option<String> {
+        match self.written {
+            _ if self.refused => Some(format!("read as {}, whose writing was refused", self.named())),
+            None => Some(format!("read as {}, which nobody wrote", self.named())),
+            Some(start) if self.read_end < start => {
+                let (read, start) = (shown(self.read_end), shown(start));
+                Some(format!("read as {} by {read}, whose write began at {start}", self.named()))
+            }
+            Some(_) => None,
+        }
+    }
 }
 
 /// Registers whose history nothing explains.
 pub(super) fn broken(entries: &[Entry]) -> Vec<String> {
     let mut broken = Vec::new();
-    for (register, (ops, ghosts)) in histories(entries) {
-        broken.extend(
-            ghosts.iter().map(|value| format!("{register} was read as {value}, whose writing was refused")),
-        );
-        match explain(&ops) {
-            Verdict::Explained => {}
-            Verdict::Open => tracing::warn!(register, ops = ops.len(), "too much to try: no verdict"),
-            Verdict::Broken(stuck) => broken.push(format!(
-                "{register}: no order of its {} operations explains {} of {:?} from {} to {}",
-                ops.len(),
-                if stuck.write { "the write" } else { "the read" },
-                stuck.value,
-                shown(stuck.start),
-                shown(stuck.end),
-            )),
-        }
+    for (register, clusters) in clusters(entries) {
+        let faults: Vec<String> = clusters.iter().filter_map(Cluster::fault).collect();
+        let found = if faults.is_empty() { conflict(&clusters).into_iter().collect() } else { faults };
+        broken.extend(found.into_iter().map(|what| format!("{register} was {what}")));
     }
     broken
 }
 
-type History = (Vec<Op>, Vec<u64>);
-
-/// The operations of each register by start, and values that were read though refused.
-fn histories(entries: &[Entry]) -> BTreeMap<&str, History> {
-    let mut seen: BTreeSet<(&str, u64)> = BTreeSet::new();
-    for entry in entries {
-        if let What::Get { register, value: Some(value) } = &entry.what {
-            seen.insert((register, *value));
-        }
-    }
-    let mut histories: BTreeMap<&str, History> = BTreeMap::new();
+/// The values of each register that count: those that were certainly written, and those that were read.
+fn clusters(entries: &[Entry]) -> BTreeMap<&str, Vec<Cluster>> {
+    let mut registers: BTreeMap<&str, BTreeMap<Option<u64>, Cluster>> = BTreeMap::new();
     for Entry { start, end, what, .. } in entries {
-        let op = |end, write, value| Op { start: *start, end, write, value };
+        let (register, value) = match what {
+            What::Get { register, value } => (register, *value),
+            What::Put { register, value, .. } => (register, Some(*value)),
+            _ => continue,
+        };
+        let values = registers.entry(register).or_default();
+        let cluster = values.entry(value).or_insert_with(|| Cluster::new(value));
         match what {
-            What::Get { register, value } => {
-                histories.entry(register).or_default().0.push(op(*end, false, *value));
+            What::Put { wrote: Wrote::Acknowledged, .. } => {
+                cluster.written = Some(*start);
+                cluster.saw(*start, *end);
             }
-            What::Put { register, value, wrote } => {
-                let history = histories.entry(register).or_default();
-                let read = seen.contains(&(register.as_str(), *value));
-                match wrote {
-                    Wrote::Acknowledged => history.0.push(op(*end, true, Some(*value))),
-                    Wrote::Unknown if read => history.0.push(op(Duration::MAX, true, Some(*value))),
-                    Wrote::NotDone | Wrote::Rejected(_) if read => history.1.push(*value),
-                    _ => {}
+            What::Put { wrote: Wrote::Unknown, .. } => {
+                cluster.written = Some(*start);
+                cluster.saw(*start, Duration::MAX);
+            }
+            What::Put { wrote: Wrote::NotDone | Wrote::Rejected(_), .. } => cluster.refused = true,
+            _ => {
+                cluster.read = true;
+                cluster.read_end = cluster.read_end.min(*end);
+                cluster.saw(*start, *end);
+                if value.is_none() {
+                    cluster.written = Some(Duration::ZERO);
+                    cluster.end = None;
                 }
             }
-            _ => {}
         }
     }
-    histories.values_mut().for_each(|(ops, _)| ops.sort_by_key(|op| (op.start, op.end)));
-    histories
+    let counts =
+        |cluster: &Cluster| cluster.read || (cluster.written.is_some() && cluster.end < Some(Duration::MAX));
+    registers
+        .into_iter()
+        .map(|(register, values)| (register, values.into_values().filter(counts).collect()))
+        .collect()
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    Explained,
-    Open,
-    /// The earliest operation that no order got past.
-    Broken(Op),
-}
-
-/// One point of the search: what is in order already, and the value then.
-struct Point {
-    done: Vec<u64>,
-    first: usize,
-    value: Option<u64>,
-    /// Operations that may come next and were not tried yet.
-    next: Vec<usize>,
-}
-
-fn explain(ops: &[Op]) -> Verdict {
-    let start = Point { done: vec![0; ops.len().div_ceil(64)], first: 0, value: None, next: Vec::new() };
-    let mut tried = BTreeSet::new();
-    let mut furthest = 0;
-    let mut path = vec![expand(ops, start)];
-    while let Some(point) = path.last_mut() {
-        if point.first == ops.len() {
-            return Verdict::Explained;
-        }
-        furthest = furthest.max(point.first);
-        let Some(choice) = point.next.pop() else {
-            path.pop();
-            continue;
-        };
-        let mut done = point.done.clone();
-        done[choice / 64] |= 1 << (choice % 64);
-        let value = if ops[choice].write { ops[choice].value } else { point.value };
-        if !tried.insert((done.clone(), value)) {
-            continue;
-        }
-        if tried.len() > STATES_MAX {
-            return Verdict::Open;
-        }
-        let first = point.first;
-        path.push(expand(ops, Point { done, first, value, next: Vec::new() }));
+/// Two values that cannot both have been there: two forward zones that overlap, or a backward zone inside a forward one.
+fn conflict(clusters: &[Cluster]) -> Option<String> {
+    let mut forward: Vec<&Cluster> = clusters.iter().filter(|cluster| cluster.is_forward()).collect();
+    forward.sort_by_key(|zone| (zone.end, zone.start));
+    if let Some(pair) = forward.windows(2).find(|pair| pair[1].end < Some(pair[0].start)) {
+        return Some(format!(
+            "{} from {} to {} and yet {} from {} to {}",
+            pair[0].named(),
+            pair[0].since(),
+            shown(pair[0].start),
+            pair[1].named(),
+            pair[1].since(),
+            shown(pair[1].start),
+        ));
     }
-    Verdict::Broken(ops[furthest].clone())
-}
-
-/// Finds what may come next: whatever is not in order yet and began before the first of those ended.
-fn expand(ops: &[Op], mut point: Point) -> Point {
-    let is_done = |done: &[u64], at: usize| done[at / 64] & (1 << (at % 64)) != 0;
-    while point.first < ops.len() && is_done(&point.done, point.first) {
-        point.first += 1;
-    }
-    let mut soonest = Duration::MAX;
-    for (at, op) in ops.iter().enumerate().skip(point.first) {
-        if op.start > soonest {
-            break;
-        }
-        if is_done(&point.done, at) {
-            continue;
-        }
-        soonest = soonest.min(op.end);
-        if op.write || op.value == point.value {
-            point.next.push(at);
-        }
-    }
-    // What began after the soonest end may not come first; it was pushed before that end was known.
-    point.next.retain(|at| ops[*at].start <= soonest);
-    // The last is tried first: let that be the one that ends first.
-    point.next.sort_by_key(|at| std::cmp::Reverse(ops[*at].end));
-    point
+    // Forward zones lie apart here, so that only the last to begin before a backward zone can hold it.
+    clusters.iter().filter(|cluster| !cluster.is_forward()).find_map(|inner| {
+        let at = forward.partition_point(|outer| outer.end < Some(inner.start));
+        let outer = forward[..at].last()?;
+        (inner.end < Some(outer.start)).then(|| {
+            let (from, to) = (outer.since(), shown(outer.start));
+            let (start, end) = (shown(inner.start), inner.since());
+            let (outer, inner) = (outer.named(), inner.named());
+            format!("{outer} from {from} to {to} and yet {inner} between {start} and {end}")
+        })
+    })
 }
 
 #[cfg(test)]
@@ -190,6 +185,54 @@ mod tests {
     fn a_value_whose_write_was_refused_is_a_ghost() {
         let ghost = broken(&[put(1, 2, 1, NotDone), get(3, 4, Some(1))]);
         assert!(ghost[0].contains("refused"), "{ghost:?}");
+    }
+
+    #[test]
+    fn a_value_that_nobody_wrote_or_not_yet_is_told() {
+        let invented = broken(&[get(3, 4, Some(7))]);
+        assert!(invented[0].contains("nobody wrote"), "{invented:?}");
+        let early = broken(&[get(1, 2, Some(7)), put(3, 4, 7, Acknowledged)]);
+        assert!(early[0].contains("began at"), "{early:?}");
+    }
+
+    /// Tries every order: what the zones are held against.
+    fn has_an_order(left: &[Entry], value: Option<u64>) -> bool {
+        let certain = |entry: &Entry| !matches!(entry.what, What::Put { wrote: Unknown, .. });
+        let end = |entry: &Entry| if certain(entry) { entry.end } else { Duration::MAX };
+        let Some(soonest) = left.iter().map(end).min() else { return true };
+        if !left.iter().any(certain) {
+            return true;
+        }
+        (0..left.len()).filter(|at| left[*at].start <= soonest).any(|at| {
+            let next = match &left[at].what {
+                What::Put { value, .. } => Some(*value),
+                What::Get { value: seen, .. } if *seen == value => value,
+                _ => return false,
+            };
+            let mut rest = left.to_vec();
+            rest.remove(at);
+            has_an_order(&rest, next)
+        })
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_verdict_is_that_of_trying_every_order(
+            ops in proptest::collection::vec((0_u64..12, 0_u64..6, 0_u8..5, 0_u64..4), 1..8)
+        ) {
+            let mut entries = Vec::new();
+            for (n, (start, length, kind, value)) in ops.into_iter().enumerate() {
+                let end = start + length;
+                let mine = u64::try_from(n).unwrap();
+                entries.push(match kind {
+                    0 | 1 => put(start, end, mine, Acknowledged),
+                    2 => put(start, end, mine, Unknown),
+                    3 => get(start, end, Some(value)),
+                    _ => get(start, end, None),
+                });
+            }
+            proptest::prop_assert_eq!(broken(&entries).is_empty(), has_an_order(&entries, None));
+        }
     }
 
     #[test]
