@@ -8,7 +8,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 fn golden(name: &str) -> Vec<u8> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/openai").join(name);
+    // where the package is now, not where it was compiled: several checkouts may share what is built
+    let package = std::env::var("CARGO_MANIFEST_DIR").unwrap();
+    let path = PathBuf::from(package).join("tests/golden/openai").join(name);
     std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 

@@ -5,10 +5,12 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-/// The repository's root: the folder above this package.
+/// The repository's root: the folder above this package, as cargo tells when it runs this program or its tests. Where it
+/// was when this was compiled says nothing: several checkouts may share one folder of what is built.
 pub(crate) fn root() -> Result<PathBuf> {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let root = package.parent().context("the package has no folder above it")?;
+    let package = std::env::var_os("CARGO_MANIFEST_DIR");
+    let package = package.context("start this through cargo: `cargo xtask …`")?;
+    let root = Path::new(&package).parent().context("the package has no folder above it")?;
     Ok(root.to_path_buf())
 }
 
