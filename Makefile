@@ -46,9 +46,7 @@ fix: setup ## format, and let clippy mend what it can
 
 bench: setup ## measure against nginx and the bare upstream, and write docs/benchmarks.md
 	@xtask/tools/setup.sh nginx-light
-	@cargo build --release -p node
-	@cargo build --release -p bench
-	@$(CARGO_TARGET_DIR)/release/bench all $(ARGS)
+	@xtask/tools/bench.sh $(ARGS)
 
 sim: setup ## simulate clusters (SEEDS=0..200 JOBS=2 ARGS="--scenario leader_killed")
 	@cargo build -p sim

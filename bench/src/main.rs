@@ -57,9 +57,9 @@ struct All {
     /// Rounds of each measurement, instead of the plan's
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: Option<u32>,
-    /// A JSON file of the chaos driver, whose figures are put into the page
+    /// A JSON file of the chaos driver, whose figures are put into the page; may be given several times
     #[arg(long, value_name = "FILE")]
-    chaos_report: Option<PathBuf>,
+    chaos_report: Vec<PathBuf>,
     /// Write the page to this file as well [default: docs/benchmarks.md, if nothing is shortened or left out]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -149,7 +149,7 @@ async fn run_all(all: All) -> anyhow::Result<()> {
         nginx: wanted(Proxy::Nginx).then(|| nginx::program(all.nginx.as_deref())).transpose()?,
         llmhub: wanted(Proxy::Llmhub).then(|| llmhub::program(all.llmhub.as_deref())).transpose()?,
         plan: Plan { rounds: all.rounds.unwrap_or(plan.rounds), ..plan },
-        chaos_report: all.chaos_report,
+        chaos_reports: all.chaos_report,
     };
     let conditions = options.conditions();
     for (label, value) in &conditions {

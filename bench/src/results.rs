@@ -98,6 +98,6 @@ pub struct Results {
     pub first_event: PerVia,
     pub hop: Option<Hop>,
     pub idle: Vec<Idle>,
-    /// Label and value, as the chaos driver wrote them.
-    pub failover: Vec<(String, String)>,
+    /// As the chaos driver wrote them.
+    pub failover: Vec<crate::failover::Row>,
 }

@@ -147,7 +147,8 @@ async fn a_run_measures_direct_and_nginx_and_renders_a_page() -> anyhow::Result<
         return Ok(());
     };
     let bench = PathBuf::from(env!("CARGO_BIN_EXE_bench"));
-    let options = Options { bench, nginx: Some(program), llmhub: None, plan: tiny(), chaos_report: None };
+    let options =
+        Options { bench, nginx: Some(program), llmhub: None, plan: tiny(), chaos_reports: Vec::new() };
     let results = suite::run(&options).await?;
     for ways in [&results.plain, &results.fixed[&100], &results.streams, &results.first_event] {
         assert_eq!(ways.keys().copied().collect::<Vec<_>>(), [Via::Direct, Via::Nginx]);

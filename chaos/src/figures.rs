@@ -49,7 +49,8 @@ pub(crate) fn whole_without(deployments: &Value, hit: &[String]) -> bool {
 pub(crate) struct Cost {
     /// Until the last call failed or was cut.
     pub(crate) last_failed: Option<Duration>,
-    /// Until the first success after the last failure: from then on routers did not use the dead node.
+    /// Until the first call after the last one that was sent to a dead node: from then on routers did not use it, whether or
+    /// not there was another to use.
     pub(crate) rerouted: Option<Duration>,
     /// Until a chat begun after it succeeded.
     pub(crate) model_answers: Option<Duration>,
@@ -66,16 +67,18 @@ pub(crate) fn cost(strike: &Strike, until: Duration, entries: &[Entry], outages:
         .filter(|e| e.end >= strike.at && e.start < until && outages.was_up(e.node, e.start, e.end))
         .collect();
     let since = |end: Duration| end.saturating_sub(strike.at);
-    let failures = ours.iter().filter(|e| call(&e.what).is_some_and(|ended| *ended != Ended::Well));
-    let last_failed = failures.map(|e| since(e.end)).max();
+    let ended = |e: &Entry, test: &dyn Fn(&Ended) -> bool| call(&e.what).is_some_and(test);
+    let last = |test: &dyn Fn(&Entry) -> bool| ours.iter().filter(|e| test(e)).map(|e| since(e.end)).max();
+    let routed = |end: &Ended| matches!(end, Ended::Well | Ended::NoTarget);
+    // What had begun before the strike was not sent to a dead node.
+    let misled = last(&|e| e.start >= strike.at && ended(e, &|end| !routed(end))).unwrap_or_default();
     let first = |test: &dyn Fn(&Entry) -> bool| {
         ours.iter().filter(|e| e.start >= strike.at && test(e)).map(|e| since(e.end)).min()
     };
     let well = |e: &Entry| matches!(&e.what, What::Chat { ended: Ended::Well, .. });
-    let after = last_failed.unwrap_or_default();
     Cost {
-        last_failed,
-        rerouted: first(&|e| well(e) && since(e.end) >= after),
+        last_failed: last(&|e| ended(e, &|end| *end != Ended::Well)),
+        rerouted: first(&|e| ended(e, &routed) && since(e.end) >= misled),
         model_answers: first(&well),
         writes_resume: first(&|e| acknowledged(&e.what)),
         replicas_whole: strike.whole_at.map(since),
@@ -167,6 +170,7 @@ fn kind(what: &What) -> Option<String> {
     let ended = match call(what)? {
         Ended::Well => "well".to_owned(),
         Ended::Status(status) => format!("refused with {status}"),
+        Ended::NoTarget => "refused for want of a replica".to_owned(),
         Ended::ErrorEvent => "ended by an error event".to_owned(),
         Ended::Broken => "broken".to_owned(),
         Ended::Refused => "not connected".to_owned(),
@@ -207,6 +211,22 @@ mod tests {
         assert_eq!(cost.rerouted, Some(ms(1_200)));
         assert_eq!(cost.model_answers, Some(ms(200)));
         assert_eq!(cost.writes_resume, None);
+    }
+
+    #[test]
+    fn routers_that_know_of_no_replica_do_not_use_the_dead_one() {
+        let (strike, outages) = killed();
+        let entries = [
+            chat(0, ms(4_990), ms(5_010), Ended::ErrorEvent),
+            chat(0, ms(5_100), ms(5_300), Ended::Status(502)),
+            chat(2, ms(5_400), ms(5_410), Ended::NoTarget),
+            chat(2, ms(9_000), ms(9_010), Ended::NoTarget),
+            chat(0, ms(9_100), ms(9_200), Ended::Well),
+        ];
+        let cost = cost(&strike, Duration::MAX, &entries, &outages);
+        assert_eq!(cost.rerouted, Some(ms(410)));
+        assert_eq!(cost.last_failed, Some(ms(4_010)));
+        assert_eq!(cost.model_answers, Some(ms(4_200)));
     }
 
     #[test]

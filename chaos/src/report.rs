@@ -24,6 +24,8 @@ const RECORD: &str = "clients.log";
 pub(crate) struct Outcome {
     /// The scenario.
     pub(crate) scenario: String,
+    /// How many replicas its deployment had; 0 without one.
+    pub(crate) replicas: u32,
     /// Which time it was run, from 0.
     pub(crate) round: u32,
     /// How long it took.
@@ -43,7 +45,8 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// Of a run that begins.
     pub(crate) fn new(scenario: &Scenario, round: u32) -> Self {
-        Self { scenario: scenario.name.clone(), round, ..Self::default() }
+        let replicas = scenario.deployments.iter().map(|(_, replicas)| *replicas).max().unwrap_or(0);
+        Self { scenario: scenario.name.clone(), replicas, round, ..Self::default() }
     }
 
     /// Whether everything held.
@@ -171,6 +174,9 @@ impl Summary<'_> {
             let mut run = json!({ "name": outcome.scenario, "passed": outcome.passed() });
             if self.outcomes.iter().any(|other| other.round > 0) {
                 run["name"] = json!(format!("{} {}", outcome.scenario, outcome.round + 1));
+            }
+            if outcome.replicas > 0 {
+                run["replicas"] = json!(outcome.replicas);
             }
             run["figures"] = outcome.figures.json();
             run

@@ -24,6 +24,8 @@ pub enum Ended {
     Well,
     /// With an error answer of this status.
     Status(u16),
+    /// Refused at once: the node knows of nobody who could answer just now.
+    NoTarget,
     /// A stream: with an event that tells an error.
     ErrorEvent,
     /// The connection broke.

@@ -104,6 +104,7 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failover::Row;
     use crate::load::Tally;
     use crate::results::{Hop, Idle, Series, Via};
     use std::time::Duration;
@@ -135,7 +136,12 @@ mod tests {
             first_event: ways(300, 350, 600),
             hop: Some(hop),
             idle: vec![Idle { node: "a".to_owned(), resident_bytes: 50 << 20, core_percent: 1.25 }],
-            failover: vec![("leader_killed · ms".to_owned(), "800".to_owned())],
+            failover: vec![Row {
+                scenario: "leader_killed".to_owned(),
+                figure: "writes_resume_ms".to_owned(),
+                value: "800".to_owned(),
+                bar: "",
+            }],
         }
     }
 
@@ -162,7 +168,7 @@ mod tests {
             ["+1000 µs", "", "≤ 2 ms"]
         );
         assert_eq!(row(&page, "idle node: resident memory (worst)")[3..], ["50.0 MiB", "", "< 100 MiB"]);
-        assert_eq!(row(&page, "leader_killed · ms")[1], "800");
+        assert_eq!(row(&page, "leader_killed")[1..3], ["writes_resume_ms", "800"]);
         assert_eq!(row(&page, "cores")[1], "2");
         assert!(!page.contains("## Errors"), "{page}");
     }

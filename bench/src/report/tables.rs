@@ -2,6 +2,7 @@
 
 use super::Table;
 use super::format::{NONE, added, count, cpu, duration, mebibytes, or_none, range, ratio};
+use crate::failover::Row;
 use crate::results::{PerVia, Results, Series, Via};
 use crate::stats::Summary;
 use std::time::Duration;
@@ -104,7 +105,11 @@ pub(super) fn idle(results: &Results) -> Table {
 
 /// One line per figure of the chaos driver.
 pub(super) fn failover(results: &Results) -> Table {
-    pairs(["figure", "value"], &results.failover)
+    let mut table = Table::new(["scenario", "figure", "value", "bar"]);
+    for Row { scenario, figure, value, bar } in &results.failover {
+        table.row([scenario.clone(), figure.clone(), value.clone(), (*bar).to_owned()]);
+    }
+    table
 }
 
 /// One line per condition.

@@ -32,8 +32,8 @@ pub struct Options {
     /// Left out where there is none.
     pub llmhub: Option<PathBuf>,
     pub plan: Plan,
-    /// A JSON file with failover figures.
-    pub chaos_report: Option<PathBuf>,
+    /// JSON files with failover figures.
+    pub chaos_reports: Vec<PathBuf>,
 }
 
 impl Options {
@@ -73,7 +73,9 @@ struct Stage {
 pub async fn run(options: &Options) -> anyhow::Result<Results> {
     let plan = &options.plan;
     // Read first: a typo in its name should not cost minutes.
-    let failover = options.chaos_report.as_deref().map(failover::read).transpose()?.unwrap_or_default();
+    let read: anyhow::Result<Vec<_>> =
+        options.chaos_reports.iter().map(|file| failover::read(file)).collect();
+    let failover = read?.concat();
     let mut stage = Stage::set(options).await?;
     let ways = stage.ways();
     let mut results = Results { failover, ..Results::default() };

@@ -71,7 +71,7 @@ fn node_wiped() -> Scenario {
         .for_at_least(s(26))
 }
 
-/// Every node is stopped gracefully and started again, one after the other.
+/// Every node is stopped gracefully and started again, one after the other. Nobody who asks the others notices.
 fn rolling_restart() -> Scenario {
     Scenario::nodes(3)
         .deploy(TINY, 2)
@@ -82,4 +82,5 @@ fn rolling_restart() -> Scenario {
         .at(ms(3_000), Fault::RollingRestart)
         .for_at_least(s(26))
         .converges_within(s(60))
+        .always(&[Check::NoChatFails])
 }

@@ -1,6 +1,6 @@
 //! Calls of models, whole and streamed.
 
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Limited};
 use serde_json::{Value, json};
 
 use super::exchange::Opened;
@@ -34,6 +34,7 @@ pub(super) async fn chat(clients: Clients, model: String) {
     let ended = match clients.ask(node, &Ask::post(PATH, body(&model, false))).await {
         Reply::Answer(200, body) if body["choices"][0]["message"]["role"].is_string() => Ended::Well,
         Reply::Answer(200, _) => Ended::Truncated,
+        Reply::Answer(503, body) if has_no_target(&body) => Ended::NoTarget,
         Reply::Answer(status, body) => {
             tracing::info!(node, status, why = %body["error"]["message"], "chat failed");
             Ended::Status(status)
@@ -50,7 +51,7 @@ pub(super) async fn stream(clients: Clients, model: String) -> bool {
     let (node, start) = (clients.any_node(), clients.outside.now());
     let (ended, pieces) = match clients.open(node, &Ask::post(PATH, body(&model, true))).await {
         Opened::Body(status, body) if status == 200 => follow(body).await,
-        Opened::Body(status, _) => (Ended::Status(status.as_u16()), 0),
+        Opened::Body(status, body) => (refused(status.as_u16(), body).await, 0),
         Opened::Refused => (Ended::Refused, 0),
         Opened::Broken => (Ended::Broken, 0),
         Opened::Hung => (Ended::Hung, 0),
@@ -58,6 +59,24 @@ pub(super) async fn stream(clients: Clients, model: String) -> bool {
     let well = ended == Ended::Well;
     clients.record(node, start, What::Stream { model, ended, pieces });
     well
+}
+
+/// Whether an error says that there is nobody to answer, rather than that somebody did not.
+fn has_no_target(body: &Value) -> bool {
+    body["error"]["code"] == "model_not_ready"
+}
+
+/// How a stream ended that was answered with an error.
+async fn refused(status: u16, body: hyper::body::Incoming) -> Ended {
+    let whole = tokio::time::timeout(PATIENCE, Limited::new(body, STREAM_BYTES_MAX).collect()).await;
+    match whole {
+        Err(_) => Ended::Hung,
+        Ok(whole) => {
+            let bytes = whole.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+            let error: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+            if has_no_target(&error) { Ended::NoTarget } else { Ended::Status(status) }
+        }
+    }
 }
 
 async fn follow(mut body: hyper::body::Incoming) -> (Ended, u32) {
