@@ -72,6 +72,15 @@ pub struct Tally {
     pub reason: Option<String>,
 }
 
+/// What a target's calls have come to since its gate was made: it moves as long as they make progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Work {
+    /// Calls whose answer began.
+    pub answered: u64,
+    /// Parts of answers that came after their first byte, as far as the data plane tells of them.
+    pub parts: u64,
+}
+
 enum Leaf {
     Open(Arc<Endpoint>),
     Closed(String),
@@ -86,6 +95,7 @@ pub(crate) struct Gate {
     emptied: Notify,
     latency_us: AtomicU64,
     answered: AtomicU64,
+    parts: AtomicU64,
     failed: AtomicU64,
     failed_in_a_row: AtomicU32,
     failed_at: AtomicU64,
@@ -104,6 +114,7 @@ impl Gate {
             emptied: Notify::new(),
             latency_us: AtomicU64::new(0),
             answered: AtomicU64::new(0),
+            parts: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             failed_in_a_row: AtomicU32::new(0),
             failed_at: AtomicU64::new(0),
@@ -206,6 +217,11 @@ impl Gate {
         }
     }
 
+    /// How far its calls have come.
+    pub(crate) fn work(&self) -> Work {
+        Work { answered: self.answered.load(Ordering::Relaxed), parts: self.parts.load(Ordering::Relaxed) }
+    }
+
     /// What happened through it since it was made.
     pub(crate) fn tally(&self) -> Tally {
         Tally {
@@ -227,6 +243,10 @@ impl Slot {
     /// Where to send the call.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+    /// Tells that another part of the answer came: an engine too busy for its probes is known by this to be at work.
+    pub fn progressed(&self) {
+        self.gate.parts.fetch_add(1, Ordering::Relaxed);
     }
     /// Tells how the call went, without giving the slot back: a stream tells at its first byte and keeps its slot to its
     /// end.
@@ -287,6 +307,19 @@ mod tests {
         tokio::time::advance(Duration::from_millis(AVOID_MS)).await;
         assert!(!gate.load().avoid);
         assert_eq!(gate.tally(), Tally { answered: 1, failed: 2, reason: Some("broke".to_owned()) });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_and_their_parts_are_progress_and_failures_are_not() {
+        let gate = gate(4);
+        gate.open(endpoint());
+        let slot = gate.acquire().unwrap();
+        slot.report(Finish::Failed { reason: "broke".to_owned() });
+        slot.report(Finish::Cancelled);
+        assert_eq!(gate.work(), Work::default());
+        slot.report(Finish::Answered { first_byte: Duration::from_millis(2) });
+        slot.progressed();
+        assert_eq!(gate.work(), Work { answered: 1, parts: 1 });
     }
 
     #[tokio::test(start_paused = true)]

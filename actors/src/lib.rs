@@ -4,6 +4,7 @@
 //! its own, or lets a token pass through a mailbox.
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
+mod aside;
 pub mod ask;
 pub mod config;
 pub mod deployment;

@@ -59,7 +59,8 @@ impl Record {
         RESTART.wait(u32::try_from(self.failures.len()).unwrap_or(u32::MAX), draw)
     }
 
-    /// It was started again. A child that had failed shows so until it has run for a while.
+    /// It was started again, so it shows as running; its failures still count, so one that fails at once shows as failed
+    /// at once.
     pub fn restarted(&mut self) {
         self.restarts = self.restarts.saturating_add(1);
         self.standing = Standing::Running;

@@ -158,9 +158,13 @@ impl Tree {
         self.shared.observe()
     }
 
-    /// Looks at the tree without holding it.
-    pub fn observer(&self) -> Observer {
-        Observer { shared: self.shared.clone() }
+    /// Resolves with a reason when the root of the actors ends although nobody stopped it: nothing is supervised any more
+    /// then, the other actors end with it, and the node cannot go on. May be awaited any number of times.
+    pub async fn ended(&self) -> String {
+        // Without a limit there is no error.
+        let _ = self.cell.wait(None).await;
+        "the root of this node's actors ended unexpectedly: restart the node, and report what it logged last"
+            .to_owned()
     }
 
     /// Stops everything: calls finish for a while, engines end, then the actors do.
@@ -170,19 +174,6 @@ impl Tree {
         if let Err(error) = stopped {
             tracing::warn!(%error, "the actors did not stop in time");
         }
-    }
-}
-
-/// Shows what the node's actors show; cheap to clone.
-#[derive(Clone)]
-pub struct Observer {
-    shared: Arc<Shared>,
-}
-
-impl Observer {
-    /// Everything the node's actors show.
-    pub fn observe(&self) -> Observed {
-        self.shared.observe()
     }
 }
 

@@ -2,12 +2,14 @@
 //! change goes to the runtime through one function, in order. Waiting for an index or a leader happens here too.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::{NodeId, State};
 use tokio::sync::watch;
 
 use crate::raft::StoredMembership;
+use crate::time::Time;
 
 /// What a node knows after an applied batch or a change of leader or membership. Cloning it costs nothing.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +36,7 @@ pub type Publish = Arc<dyn Fn(Published) + Send + Sync>;
 pub(crate) struct Board {
     now: Mutex<Published>,
     publish: Publish,
+    time: Arc<Time>,
     applied: watch::Sender<u64>,
     leader: watch::Sender<(u64, Option<NodeId>)>,
     /// Addresses as of the newest membership known, committed or not: what calls go by.
@@ -41,10 +44,11 @@ pub(crate) struct Board {
 }
 
 impl Board {
-    pub(crate) fn new(publish: Publish) -> Self {
+    pub(crate) fn new(publish: Publish, time: Arc<Time>) -> Self {
         Self {
             now: Mutex::default(),
             publish,
+            time,
             applied: watch::Sender::new(0),
             leader: watch::Sender::new((0, None)),
             book: Mutex::default(),
@@ -53,6 +57,7 @@ impl Board {
 
     /// Posts the tables after a batch, or as they were found at start or in a snapshot.
     pub(crate) fn applied(&self, state: &State, index: u64, membership: Option<&StoredMembership>) {
+        self.time.reach(state.clock());
         let mut now = lock(&self.now);
         now.state = state.clone();
         now.applied = index;
@@ -83,6 +88,13 @@ impl Board {
     }
     pub(crate) fn addr(&self, id: NodeId) -> Option<String> {
         lock(&self.book).get(&id).cloned()
+    }
+    /// The first other member after this one, beginning anew after the last.
+    pub(crate) fn member_after(&self, last: NodeId, me: NodeId) -> Option<(NodeId, String)> {
+        let book = lock(&self.book);
+        let later = book.range((Bound::Excluded(last), Bound::Unbounded));
+        let mut others = later.chain(book.iter()).filter(|(id, _)| **id != me);
+        others.next().map(|(id, addr)| (*id, addr.clone()))
     }
     pub(crate) fn now(&self) -> Published {
         lock(&self.now).clone()

@@ -28,6 +28,9 @@ pub enum Error {
     NotLeader {
         /// The leader, as far as the answering node knows.
         leader: Option<NodeId>,
+        /// Where it listens, as far as the answering node knows.
+        #[serde(default)]
+        addr: Option<String>,
     },
     /// What was asked makes no sense now, and will not by itself.
     #[error("{why}")]
@@ -35,7 +38,16 @@ pub enum Error {
         /// What to do instead.
         why: String,
     },
-    /// This node's disk failed; it takes no part any more until it is restarted.
+    /// The command is larger than commands may be.
+    #[error("the change takes {bytes} bytes and may take {max}: make it smaller or split it")]
+    TooLarge {
+        /// How large it is, in bytes.
+        bytes: u64,
+        /// How large it may be, in bytes.
+        max: u64,
+    },
+    /// This node's disk failed, or its log goes where this program cannot follow; it takes no part any more until it is
+    /// restarted.
     #[error("{why}")]
     Storage {
         /// What to do.

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::{Envelope, NodeId};
+use domain::NodeId;
 use futures::stream::BoxStream;
 use openraft::errors::RaftError;
 use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
@@ -45,10 +45,7 @@ impl Consensus {
                 check_sender(from, rpc.from_leader())?;
                 encode(&raft.handle_transfer_leader(rpc).await.map_err(|fatal| fatal_error(&fatal))?)
             }
-            Kind::Forward => {
-                let envelope: Envelope = decode(&body)?;
-                self.answer(self.propose_here(envelope)).await
-            }
+            Kind::Forward => self.answer(self.propose_here(body)).await,
             Kind::Barrier => self.answer(self.barrier_here()).await,
             Kind::Address => {
                 let (id, addr): (NodeId, String) = decode(&body)?;
@@ -71,7 +68,10 @@ impl Consensus {
         check_sender(from, &vote)?;
         tracing::info!(peer = %from, index = meta.last_log_id.map_or(0, |id| id.index()), "receiving a snapshot");
         let wait = Duration::from_millis(self.inner.config.chunk_ms);
-        let staged = self.inner.stage.receive(chunks, wait).await?;
+        let staged = self.inner.stage.receive(chunks, wait).await.inspect_err(|error| {
+            // The leader tries again, and only it would tell otherwise.
+            tracing::warn!(peer = %from, %error, "a snapshot was not taken");
+        })?;
         let snapshot = Snapshot { meta, snapshot: SnapshotData::Staged(Box::new(staged)) };
         let answer = self.inner.raft.install_full_snapshot(vote, snapshot).await;
         encode(&answer.map_err(|fatal| fatal_error(&fatal))?)

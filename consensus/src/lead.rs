@@ -1,4 +1,5 @@
-//! Proposals and reads, from any node: find the leader, ask it, and ask the next one if it turned out not to be. Commands
+//! Proposals and reads, from any node: find the leader, ask it, and ask the next one if it turned out not to be. Where no
+//! leader is known or it cannot be reached, the other members are asked who leads, one after the other. Commands
 //! carry a request id that the tables remember, so asking twice is harmless; that is what makes retries here sound.
 
 use std::future::Future;
@@ -9,25 +10,31 @@ use domain::{Envelope, NodeId, Outcome};
 use openraft::ReadPolicy;
 use openraft::errors::{ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError};
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::codec::{decode, encode};
+use crate::codec::decode;
 use crate::error::Error;
 use crate::link::{Kind, LinkError, Peer};
 use crate::node::{Consensus, fatal_error};
 use crate::raft::{Answer, Types};
+use crate::record::{Record, pack};
 
 /// Between two attempts, when nothing tells of a new leader sooner.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long one member may take to tell who leads.
+const SEEK_DEADLINE: Duration = Duration::from_millis(500);
+
+type Leaders = watch::Receiver<(u64, Option<NodeId>)>;
 
 impl Consensus {
     /// Proposes a command from any node and waits until it is applied on the leader. Finds the leader, and tries again
     /// for [`crate::Config::patience_ms`] while there is none, always with the same request id, so that it is applied once.
-    /// The leader stamps the time.
+    /// The leader stamps the time. Refused if it is larger than [`crate::COMMAND_BYTES_MAX`] or newer than the leader knows.
     pub async fn propose(&self, envelope: Envelope) -> Result<Outcome, Error> {
-        let body = encode(&envelope)?;
+        let body = pack(&envelope)?;
         let patience = Duration::from_millis(self.inner.config.patience_ms);
-        self.ask(Kind::Forward, body, patience, || self.propose_here(envelope.clone())).await
+        self.ask(Kind::Forward, body.clone(), patience, || self.propose_here(body.clone())).await
     }
 
     /// A linearizable read from any node: when this resolves, the tables published here are at least as new as everything
@@ -57,31 +64,35 @@ impl Consensus {
         let deadline = Instant::now() + patience;
         let attempt = Duration::from_millis(self.inner.config.attempt_ms);
         let mut leaders = self.inner.board.watch_leader();
-        let mut hint = None;
+        let mut hint: Option<Peer> = None;
         // Whether an attempt may have had an effect: then giving up must not say that nothing happened.
         let mut maybe = false;
         let mut why = "there is no leader".to_owned();
         loop {
             leaders.mark_unchanged();
-            let leader = hint.take().or_else(|| self.inner.board.leader());
+            let hinted = hint.is_some();
             let left = deadline.saturating_duration_since(Instant::now());
-            let answer = match leader {
-                None => Err(Error::NotLeader { leader: None }),
-                Some(id) if id == self.id() => match timeout(attempt.min(left), here()).await {
+            let answer = match hint.take().or_else(|| self.known_leader()) {
+                None => Err(Error::NotLeader { leader: None, addr: None }),
+                Some(leader) if leader.id == self.id() => match timeout(attempt.min(left), here()).await {
                     Ok(answer) => answer,
                     Err(_) => Err(Error::unknown("the leader lost its majority")),
                 },
-                Some(id) => self.call(id, kind, body.clone(), attempt.min(left)).await,
+                Some(leader) => self.call(leader, kind, body.clone(), attempt.min(left)).await,
             };
             match answer {
-                Err(Error::NotLeader { leader }) => hint = leader.filter(|l| *l != self.id()),
+                Err(Error::NotLeader { leader, addr }) => hint = self.other(leader, addr),
                 Err(Error::Unavailable { why: reason, .. }) => why = reason,
                 Err(Error::Unknown { why: reason }) => (maybe, why) = (true, reason),
                 done => return done,
             }
-            if self.inner.raft.is_leader() || hint.is_none() || hint == leader {
-                let pause = Instant::now() + PAUSE;
-                let _ = timeout_at(pause.min(deadline), leaders.changed()).await;
+            // A hint is followed at once, but hints that lead in circles are not followed without rest.
+            if hint.is_none() || hinted {
+                let pause = (Instant::now() + PAUSE).min(deadline);
+                let news = timeout_at(pause, leaders.changed()).await.is_ok();
+                if hint.is_none() && !news {
+                    hint = self.seek(&mut leaders, deadline).await;
+                }
             }
             if Instant::now() >= deadline {
                 return Err(if maybe { Error::unknown(why) } else { Error::unavailable(why) });
@@ -92,18 +103,53 @@ impl Consensus {
         }
     }
 
+    /// The leader, as far as this node knows.
+    fn known_leader(&self) -> Option<Peer> {
+        let id = self.inner.board.leader()?;
+        if id == self.id() {
+            return Some(Peer { id, addr: self.inner.config.addr.clone() });
+        }
+        self.other(Some(id), None)
+    }
+
+    /// Another node, where it is said to listen or else where this node knows it to.
+    fn other(&self, id: Option<NodeId>, addr: Option<String>) -> Option<Peer> {
+        let id = id.filter(|id| *id != self.id())?;
+        let addr = addr.or_else(|| self.inner.board.addr(id))?;
+        Some(Peer { id, addr })
+    }
+
+    /// Asks the next member who leads. For a node that was away while the leader changed, or that came back under another
+    /// address: then nobody tells it of the leader, for the leader cannot reach it before it has told where it is. One
+    /// member at a time, and one question of this node at a time; the questions change nothing.
+    async fn seek(&self, leaders: &mut Leaders, deadline: Instant) -> Option<Peer> {
+        let mut last = self.inner.seek.try_lock().ok()?;
+        let (id, addr) = self.inner.board.member_after(*last, self.id())?;
+        *last = id;
+        let member = Peer { id, addr };
+        let wait = SEEK_DEADLINE.min(deadline.saturating_duration_since(Instant::now()));
+        let answer = tokio::select! {
+            biased;
+            _ = leaders.changed() => return None,
+            answer = self.call::<u64>(member.clone(), Kind::Barrier, Bytes::new(), wait) => answer,
+        };
+        match answer {
+            Ok(_) => Some(member),
+            Err(Error::NotLeader { leader, addr }) => self.other(leader, addr),
+            Err(_) => None,
+        }
+    }
+
     async fn call<T: DeserializeOwned>(
         &self,
-        to: NodeId,
+        peer: Peer,
         kind: Kind,
         body: Bytes,
         deadline: Duration,
     ) -> Result<T, Error> {
-        let Some(addr) = self.inner.board.addr(to) else {
-            return Err(Error::unavailable(format!("the address of {to} is not known here")));
-        };
+        let to = peer.id;
         // The link keeps the deadline; this is for a link that does not.
-        let call = self.inner.link.call(Peer { id: to, addr }, kind, body, deadline);
+        let call = self.inner.link.call(peer, kind, body, deadline);
         let bytes = match timeout(deadline, call).await {
             Ok(Ok(bytes)) => bytes,
             Ok(Err(LinkError::Unreachable(e))) => {
@@ -125,9 +171,9 @@ impl Consensus {
     }
 
     /// Proposes on this node, if it leads.
-    pub(crate) async fn propose_here(&self, mut envelope: Envelope) -> Result<Outcome, Error> {
-        envelope.at = (self.inner.clock)();
-        match self.inner.raft.client_write(envelope).await {
+    pub(crate) async fn propose_here(&self, body: Bytes) -> Result<Outcome, Error> {
+        let record = Record::take(body, self.inner.time.now())?;
+        match self.inner.raft.client_write(record).await {
             Ok(written) => match written.data {
                 Answer(Some(outcome)) => Ok(outcome),
                 Answer(None) => Err(Error::bug("a command was applied without an outcome")),
@@ -159,7 +205,8 @@ impl Consensus {
 }
 
 pub(crate) fn not_leader(to: &ForwardToLeader<Types>) -> Error {
-    Error::NotLeader { leader: to.leader_id.map(NodeId) }
+    let addr = to.leader_node.as_ref().map(|node| node.addr.clone());
+    Error::NotLeader { leader: to.leader_id.map(NodeId), addr }
 }
 
 pub(crate) fn write_error(error: ClientWriteError<Types>) -> Error {

@@ -16,15 +16,19 @@ mod membership;
 mod network;
 mod node;
 mod raft;
+mod record;
 mod status;
 mod store;
 #[cfg(feature = "suite")]
 pub mod suite;
+mod time;
 
 pub use board::{Publish, Published};
 pub use config::{Config, ConfigError};
 pub use disk::Disk;
 pub use error::Error;
 pub use link::{Kind, Link, LinkError, Peer};
-pub use node::{Clock, Consensus};
+pub use node::Consensus;
+pub use record::COMMAND_BYTES_MAX;
 pub use status::{Role, Status};
+pub use time::Clock;

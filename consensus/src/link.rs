@@ -111,5 +111,6 @@ pub trait Link: Send + Sync + 'static {
     ) -> Result<Bytes, LinkError>;
 }
 
-/// The longest chunk of a snapshot in bytes: one row may be larger than what chunks aim at, but commands never are.
+/// The longest chunk of a snapshot in bytes. A row may be larger than what chunks aim at, but no larger than the command that
+/// wrote it allows, [`crate::COMMAND_BYTES_MAX`].
 pub const CHUNK_LEN_MAX: usize = 4 * 1024 * 1024;

@@ -81,7 +81,7 @@ impl Consensus {
     /// Hands leadership to a voter and waits until it has it. On the leader only.
     pub async fn transfer(&self, to: NodeId) -> Result<(), Error> {
         if !self.is_leader() {
-            return Err(Error::NotLeader { leader: self.leader() });
+            return Err(Error::NotLeader { leader: self.leader(), addr: None });
         }
         if to == self.id() {
             return Ok(());

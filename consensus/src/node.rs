@@ -4,13 +4,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use domain::{Millis, NodeId};
+use domain::NodeId;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{Fatal, InitializeError, RaftError};
 use openraft::{ServerState, SnapshotPolicy};
 use tokio::task::AbortHandle;
 
-use crate::board::{Board, Publish, Published};
+use crate::board::{Board, Publish};
 use crate::config::Config;
 use crate::disk::Disk;
 use crate::error::Error;
@@ -19,9 +19,7 @@ use crate::network::Network;
 use crate::raft::{Member, Raft, Runtime, Types};
 use crate::status::{Status, describe};
 use crate::store::{self, LogStore, Machine, Stage};
-
-/// The wall clock a leader stamps commands with: milliseconds since the Unix epoch.
-pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
+use crate::time::{Clock, Time};
 
 /// A node's part in the cluster's consensus. Cloning it costs nothing.
 #[derive(Clone)]
@@ -35,7 +33,9 @@ pub(crate) struct Inner {
     pub(crate) link: Arc<dyn Link>,
     pub(crate) board: Arc<Board>,
     pub(crate) stage: Arc<Stage>,
-    pub(crate) clock: Clock,
+    pub(crate) time: Arc<Time>,
+    /// The member that was asked last who leads; held while asking.
+    pub(crate) seek: tokio::sync::Mutex<NodeId>,
     watcher: Mutex<Option<AbortHandle>>,
 }
 
@@ -51,7 +51,8 @@ impl Consensus {
     ) -> Result<Self, Error> {
         config.validate().map_err(|e| Error::refused(e.to_string()))?;
         store::check_format(&*disk).await?;
-        let board = Arc::new(Board::new(publish));
+        let time = Arc::new(Time::new(clock));
+        let board = Arc::new(Board::new(publish, Arc::clone(&time)));
         let stage = Arc::new(Stage::new(Arc::clone(&disk)));
         let machine = Machine::open(Arc::clone(&disk), Arc::clone(&stage), Arc::clone(&board)).await?;
         let network = Network {
@@ -71,7 +72,8 @@ impl Consensus {
         let watcher = tokio::spawn(watch(raft.clone(), Arc::clone(&board))).abort_handle();
         tracing::info!(node = %config.id, "consensus started");
         let watcher = Mutex::new(Some(watcher));
-        Ok(Self { inner: Arc::new(Inner { config, raft, link, board, stage, clock, watcher }) })
+        let seek = tokio::sync::Mutex::new(config.id);
+        Ok(Self { inner: Arc::new(Inner { config, raft, link, board, stage, time, seek, watcher }) })
     }
 
     /// Makes this node a cluster of its own. Refused if it is or was part of one.
@@ -100,11 +102,6 @@ impl Consensus {
     /// What this node's consensus says about itself.
     pub fn status(&self) -> Status {
         Status::of(&self.inner.raft.metrics().borrow_watched())
-    }
-
-    /// What was published last.
-    pub fn published(&self) -> Published {
-        self.inner.board.now()
     }
 
     /// The leader, as far as this node knows.

@@ -1,13 +1,14 @@
 //! The types openraft is instantiated with, and nothing else. The runtime is tokio with seeded randomness: whoever starts a
 //! [`Raft`] does so inside `Runtime::scope`, and what openraft spawns inherits the seed.
 
-use domain::{Envelope, Outcome};
+use domain::Outcome;
 use openraft::BasicNode;
 use openraft::alias::{EntryOf, LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf, VoteOf};
 use openraft_rt::deterministic_rng::DeterministicRng;
 use openraft_rt_tokio::TokioRuntime;
 use serde::{Deserialize, Serialize};
 
+use crate::record::Record;
 use crate::store::{Machine, SnapshotData};
 
 /// Tokio, with chance that a seed decides.
@@ -20,7 +21,7 @@ pub(crate) struct Answer(pub(crate) Option<Outcome>);
 openraft::declare_raft_types!(
     /// Our instance of openraft. One leader a term, as in the paper.
     pub(crate) Types:
-        D = Envelope,
+        D = Record,
         R = Answer,
         LeaderId = openraft::impls::leader_id_std::LeaderId<u64, u64>,
         AsyncRuntime = Runtime,

@@ -46,6 +46,10 @@ pub struct Status {
     pub addrs: BTreeMap<NodeId, String>,
     /// Whether a change of membership is half way.
     pub changing: bool,
+    /// Whether both an old and a new set of voters have to agree; left like that by a change that was broken off, until the
+    /// voters are set again.
+    #[serde(default)]
+    pub joint: bool,
     /// The last entry it has.
     pub last_log: u64,
     /// The last entry it knows to be committed.
@@ -56,7 +60,7 @@ pub struct Status {
     pub snapshot: u64,
     /// The last entry it threw away.
     pub purged: u64,
-    /// On the leader: how far each other node has come.
+    /// On the leader: the last entry that each node is known to share with it; nodes of which none is known are missing.
     pub matched: BTreeMap<NodeId, u64>,
     /// On the leader: milliseconds since each other node was last heard of; nodes never heard of are missing.
     pub heard_ms: BTreeMap<NodeId, u64>,
@@ -69,6 +73,7 @@ pub struct Status {
 impl Status {
     pub(crate) fn of(metrics: &RaftMetrics<Types>) -> Self {
         let membership = &metrics.membership_config;
+        let joint = membership.get_joint_config().len() > 1;
         let index = |id: &Option<crate::raft::LogId>| id.as_ref().map_or(0, |id| id.index());
         let millis = |since: std::time::Duration| u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
         let fault = metrics.running_state.as_ref().err();
@@ -80,8 +85,8 @@ impl Status {
             voters: membership.voter_ids().map(NodeId).collect(),
             learners: membership.membership().learner_ids().map(NodeId).collect(),
             addrs: membership.nodes().map(|(id, node)| (NodeId(*id), node.addr.clone())).collect(),
-            changing: membership.get_joint_config().len() > 1
-                || membership.log_id() != metrics.committed_membership_config.log_id(),
+            changing: joint || membership.log_id() != metrics.committed_membership_config.log_id(),
+            joint,
             last_log: metrics.last_log_index.unwrap_or(0),
             committed: index(&metrics.local_committed),
             applied: index(&metrics.last_applied),
@@ -91,7 +96,7 @@ impl Status {
                 .replication
                 .iter()
                 .flatten()
-                .map(|(id, matched)| (NodeId(*id), index(matched)))
+                .filter_map(|(id, matched)| matched.as_ref().map(|at| (NodeId(*id), at.index())))
                 .collect(),
             heard_ms: metrics
                 .heartbeat

@@ -11,6 +11,7 @@ use crate::board::Board;
 use crate::disk::{self, Disk};
 use crate::raft::{Runtime, Types};
 use crate::store::{LogStore, Machine, Stage};
+use crate::time::Time;
 
 /// A way to make empty disks; the guard is dropped when the disk is no longer used.
 pub trait Maker: Send + Sync {
@@ -26,7 +27,7 @@ impl<M: Maker> StoreBuilder<Types, LogStore, Machine, M::Guard> for Builder<M> {
     async fn build(&self) -> Result<(M::Guard, LogStore, Machine), StorageError<Types>> {
         let fail = |e: disk::Error| StorageError::read(BoxedErrorSource::from_error(&e));
         let (guard, disk) = self.0.make().map_err(fail)?;
-        let board = Arc::new(Board::new(Arc::new(|_| {})));
+        let board = Arc::new(Board::new(Arc::new(|_| {}), Arc::new(Time::new(Arc::new(|| 0)))));
         let stage = Arc::new(Stage::new(Arc::clone(&disk)));
         let machine = Machine::open(Arc::clone(&disk), stage, board).await.map_err(fail)?;
         Ok((guard, LogStore::new(disk), machine))

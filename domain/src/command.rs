@@ -106,6 +106,9 @@ pub enum Reject {
     /// Of the secrets table.
     #[error(transparent)]
     Secret(#[from] secret::Reject),
+    /// The client's key stands for another request.
+    #[error("this Idempotency-Key was used for another request: use a new key for a new request")]
+    KeyReused,
     /// The command needs a newer program than some node runs.
     #[error(
         "command of version {version} is newer than this cluster understands ({known}): upgrade every node first"
@@ -140,7 +143,7 @@ impl Reject {
             Reject::Key(r) => r.class(),
             Reject::Token(r) => r.class(),
             Reject::Secret(r) => r.class(),
-            Reject::TooNew { .. } => RejectClass::Invalid,
+            Reject::KeyReused | Reject::TooNew { .. } => RejectClass::Invalid,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! Used everywhere; an id never carries meaning beyond identity.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -109,6 +110,27 @@ hex_id!(
 hex_id!(
     /// Makes a command idempotent: the same id is applied once, and every retry gets the first outcome.
     RequestId(u128), "req-", "request id");
+
+/// An id is drawn by chance, or made of three parts: a client's key, what that client asked for under it, and the step of
+/// the request that this command is. So retries are known, and so is a key that is used for something else.
+impl RequestId {
+    /// The id of one step (told by a hash) of a request (by the lower 48 bits of its hash) under a client's key (by its
+    /// hash).
+    pub fn of_key(key: u64, request: u64, step: u16) -> Self {
+        Self((u128::from(key) << 64) | u128::from((request << 16) | u64::from(step)))
+    }
+
+    /// All ids under the same key; none where the id has none.
+    pub(crate) fn under_its_key(self) -> Option<RangeInclusive<Self>> {
+        let key = (self.0 >> 64) << 64;
+        (key != 0).then(|| Self(key)..=Self(key | u128::from(u64::MAX)))
+    }
+
+    /// Whether two ids under the same key are of the same request.
+    pub(crate) fn is_same_request(self, other: Self) -> bool {
+        self.0 >> 16 == other.0 >> 16
+    }
+}
 
 text_id!(
     /// A registered model.

@@ -12,6 +12,10 @@ pub const REPLICAS_MAX: u32 = 1_000;
 pub const ENV_MAX: usize = 64;
 /// Engine arguments one deployment may pass.
 pub const ARGS_MAX: usize = 64;
+/// Bytes of all of one deployment's variables and arguments together.
+pub const SPEC_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a path or an address in a row.
+pub const PLACE_LEN_MAX: usize = 4096;
 /// Models one provider may list.
 pub const PROVIDER_MODELS_MAX: usize = 1_000;
 /// Bytes of a reason kept in a row; longer ones are cut.

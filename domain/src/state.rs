@@ -80,13 +80,23 @@ impl State {
         }
         let now = envelope.at.max(self.clock());
         let before = out.len();
-        let outcome = self.dispatch(envelope, &mut Context { index, now, out });
+        let outcome = if self.is_key_reused(envelope.request_id) {
+            Err(Reject::KeyReused)
+        } else {
+            self.dispatch(envelope, &mut Context { index, now, out })
+        };
         debug_assert!(outcome.is_ok() || out.len() == before, "a refused command changes nothing");
         if now != self.clock() {
             self.counters.put(out, CLOCK.to_owned(), Counter { value: now });
         }
         self.remember(envelope.request_id, now, &outcome, out);
         outcome
+    }
+
+    /// Whether the id's key stands for another request already.
+    fn is_key_reused(&self, id: RequestId) -> bool {
+        let rows = id.under_its_key().into_iter().flat_map(|ids| self.requests.range(ids));
+        rows.filter(|row| row.outcome != Err(Reject::KeyReused)).any(|row| !row.id.is_same_request(id))
     }
 
     fn dispatch(&mut self, envelope: &Envelope, ctx: &mut Context<'_>) -> Outcome {

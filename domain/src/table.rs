@@ -2,6 +2,7 @@
 //! the state machine writes exactly what changed and a View shares what did not. Used by [`crate::State`] only; never
 //! changed outside `apply`.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -116,6 +117,11 @@ impl<R: Row> Table<R> {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The rows under some keys.
+    pub(crate) fn range(&self, keys: RangeInclusive<R::Key>) -> impl Iterator<Item = &Arc<R>> {
+        self.0.range(keys).map(|(_, row)| row)
     }
 
     /// Writes a row and records it.

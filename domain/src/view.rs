@@ -30,6 +30,10 @@ impl Liveness {
     pub fn of(&self, node: NodeId) -> Health {
         self.nodes.get(&node).map_or(Health::Down, |(health, _)| *health)
     }
+    /// Which life of a node gossip heard of last.
+    pub fn life(&self, node: NodeId) -> Option<Incarnation> {
+        self.nodes.get(&node).map(|(_, life)| *life)
+    }
     /// Whether this node was heard of and does not seem alive. One that was not heard of yet is none: the observer may have
     /// started a moment ago and must not take everybody for dead.
     pub fn suspects(&self, node: NodeId) -> bool {

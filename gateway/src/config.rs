@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Largest body limit that may be configured, in bytes: bodies are held in memory.
-const BODY_LIMIT_MAX: usize = 1 << 30;
+/// Largest body limit that may be configured, in bytes: what nodes relay to each other (`wire::relay`), so that no body is
+/// taken that only some targets could be given.
+const BODY_LIMIT_MAX: usize = 64 << 20;
 /// Longest time-out that may be configured, in milliseconds: one day.
 const TIMEOUT_MAX_MS: u64 = 24 * 3_600_000;
 
@@ -17,12 +18,14 @@ pub struct Config {
     pub body_limit_bytes: usize,
     /// How long a client may take to send its request's body, in milliseconds.
     pub body_timeout_ms: u64,
-    /// How long a call may take until the first byte of its answer, over all attempts, in milliseconds. A plain answer
-    /// has its first byte when the model is done.
+    /// How long a streamed call may take until the first byte of its answer, over all attempts, in milliseconds.
     pub first_byte_timeout_ms: u64,
-    /// How long a target may be silent in the middle of an answer, in milliseconds.
+    /// How long a plain call may take until the whole answer is there, over all attempts, in milliseconds: its first byte
+    /// comes when the model is done.
+    pub answer_timeout_ms: u64,
+    /// How long a target may be silent in the middle of an answer, or a client take nothing of it, in milliseconds.
     pub idle_timeout_ms: u64,
-    /// How long a connection may wait for the next request, in milliseconds.
+    /// How long a connection may wait for its first or its next request, in milliseconds.
     pub keep_alive_ms: u64,
 }
 
@@ -32,6 +35,7 @@ impl Default for Config {
             body_limit_bytes: 32 << 20,
             body_timeout_ms: 60_000,
             first_byte_timeout_ms: 120_000,
+            answer_timeout_ms: 600_000,
             idle_timeout_ms: 120_000,
             keep_alive_ms: 75_000,
         }
@@ -61,6 +65,7 @@ impl Config {
         let times = [
             ("body_timeout_ms", self.body_timeout_ms),
             ("first_byte_timeout_ms", self.first_byte_timeout_ms),
+            ("answer_timeout_ms", self.answer_timeout_ms),
             ("idle_timeout_ms", self.idle_timeout_ms),
             ("keep_alive_ms", self.keep_alive_ms),
         ];
@@ -75,11 +80,15 @@ impl Config {
     pub(crate) fn body_timeout(&self) -> Duration {
         Duration::from_millis(self.body_timeout_ms)
     }
-    pub(crate) fn first_byte_timeout(&self) -> Duration {
-        Duration::from_millis(self.first_byte_timeout_ms)
+    /// How long a call may wait for the part of its answer that it cannot go on without.
+    pub(crate) fn patience(&self, stream: bool) -> Duration {
+        Duration::from_millis(if stream { self.first_byte_timeout_ms } else { self.answer_timeout_ms })
     }
     pub(crate) fn idle_timeout(&self) -> Duration {
         Duration::from_millis(self.idle_timeout_ms)
+    }
+    pub(crate) fn keep_alive(&self) -> Duration {
+        Duration::from_millis(self.keep_alive_ms)
     }
 }
 
@@ -93,6 +102,7 @@ mod tests {
         let error = Config { idle_timeout_ms: 0, ..Config::default() }.validate().unwrap_err();
         assert_eq!(error.to_string(), "`idle_timeout_ms` is 0: use 1 to 86400000 milliseconds");
         assert!(Config { body_limit_bytes: 1, ..Config::default() }.validate().is_err());
+        assert!(Config { body_limit_bytes: BODY_LIMIT_MAX + 1, ..Config::default() }.validate().is_err());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use actors::ports::{Clock, Entropy, Http, PeerLink, Proposer, Relay, Vault, ViewCell};
 use actors::{Endpoint, Finish, Refused, Slot};
+use domain::decide::routing::{Load, Target};
 use domain::{DeploymentId, Epoch, NodeId, ProviderName, TokenId};
 
 /// A join token as it was just made. Its text is shown once.
@@ -28,6 +29,8 @@ pub trait Doors: Send + Sync + 'static {
     fn provider(&self, name: &ProviderName) -> Result<Pass, Refused>;
     /// A slot of a replica on this node, under exactly this epoch.
     fn replica(&self, id: DeploymentId, ordinal: u32, epoch: Epoch) -> Result<Pass, Refused>;
+    /// What this node's actors know of a target; `None` of replicas on other nodes.
+    fn load(&self, target: &Target) -> Option<Load>;
 }
 
 /// The right to make one call; given back when dropped.
@@ -43,6 +46,13 @@ impl Pass {
         match self {
             Pass::Slot(slot) => slot.endpoint(),
             Pass::Open(endpoint) => endpoint,
+        }
+    }
+
+    /// Another part of the answer came.
+    pub(crate) fn progressed(&self) {
+        if let Pass::Slot(slot) = self {
+            slot.progressed();
         }
     }
 
@@ -65,6 +75,17 @@ impl Doors for actors::Directory {
         match actors::Directory::replica(self, id, ordinal) {
             Some(handle) if handle.identity().epoch == epoch => handle.acquire().map(Pass::Slot),
             _ => Err(Refused::Closed(format!("replica {ordinal} of {id} is not on this node"))),
+        }
+    }
+
+    fn load(&self, target: &Target) -> Option<Load> {
+        match target {
+            Target::Provider(name) => self.providers().get(name).map(|handle| handle.load()),
+            Target::Replica { id, ordinal, epoch, .. } => self
+                .replicas()
+                .get(&(*id, *ordinal))
+                .filter(|handle| handle.identity().epoch == *epoch)
+                .map(|handle| handle.load()),
         }
     }
 }

@@ -15,7 +15,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
 use crate::auth;
-use crate::changes::Changes;
+use crate::changes::{BodyHash, Changes};
 use crate::inner::Inner;
 use crate::problem::Problem;
 
@@ -79,6 +79,9 @@ impl<T: DeserializeOwned> FromRequest<App> for Shaped<T> {
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         let body = read_body(app, &parts.headers, body).await?;
+        if let Some(hash) = parts.extensions.get::<BodyHash>() {
+            hash.put(&body);
+        }
         // Nothing where an object is expected means all defaults.
         let body: &[u8] = if body.is_empty() { b"{}" } else { &body };
         // Decoding alone does not tell: a list of values passes for a struct.

@@ -1,12 +1,14 @@
 //! What all requests of one gateway share.
 
+use std::sync::Arc;
+
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::deps::Deps;
 use crate::metrics::Metrics;
-use crate::pipeline::Loads;
+use crate::pipeline::{Loads, Unread};
 use crate::request_id::Ids;
 
 /// Shared by every connection.
@@ -15,6 +17,8 @@ pub(crate) struct Inner {
     pub deps: Deps,
     pub ids: Ids,
     pub loads: Loads,
+    /// Streams, for those that nobody reads.
+    pub unread: Arc<Unread>,
     pub metrics: Metrics,
     /// Answers and connections that are not finished.
     pub open: TaskTracker,
@@ -30,6 +34,7 @@ impl Inner {
             deps,
             ids,
             loads: Loads::default(),
+            unread: Arc::default(),
             metrics: Metrics::default(),
             open: TaskTracker::new(),
             draining: CancellationToken::new(),

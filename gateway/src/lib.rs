@@ -12,6 +12,7 @@ mod deps;
 mod extract;
 mod inner;
 mod metrics;
+mod patient;
 mod pipeline;
 mod problem;
 mod request_id;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use actors::ports::{Body, PeerError, ProposeError, VaultError};
 use adapters::openai::error_body;
 use axum::response::IntoResponse;
+use domain::Reject;
 use domain::command::RejectClass;
 use domain::key::Scope;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -117,6 +118,9 @@ impl From<ProposeError> for Problem {
     fn from(error: ProposeError) -> Self {
         let message = error.to_string();
         match error {
+            ProposeError::Rejected(Reject::KeyReused) => {
+                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, INVALID, "idempotency_key_reused", message)
+            }
             ProposeError::Rejected(reject) => match reject.class() {
                 RejectClass::NotFound => Problem::not_found(message),
                 RejectClass::Conflict => Problem::conflict(message),
@@ -124,6 +128,12 @@ impl From<ProposeError> for Problem {
             },
             ProposeError::Unavailable { retry_after, .. } => {
                 Problem { retry_after: Some(retry_after), ..Problem::unavailable("no_quorum", message) }
+            }
+            ProposeError::TooLarge { .. } => {
+                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, INVALID, "change_too_large", message)
+            }
+            ProposeError::Failed { .. } => {
+                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, SERVER, "change_failed", message)
             }
             ProposeError::Unknown { .. } => {
                 Problem::new(StatusCode::GATEWAY_TIMEOUT, SERVER, "outcome_unknown", message)

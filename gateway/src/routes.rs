@@ -21,6 +21,8 @@ pub(crate) struct Route {
     pub scope: Option<Scope>,
     /// The schema of its body in the OpenAPI document.
     pub body: Option<&'static str>,
+    /// What its query may ask.
+    pub query: &'static [&'static str],
     pub summary: &'static str,
 }
 
@@ -43,13 +45,14 @@ macro_rules! body {
 }
 
 macro_rules! routes {
-    ($($method:ident $path:literal $scope:ident $(($body:ident))? => $handler:path, $summary:literal;)*) => {
+    ($($method:ident $path:literal $scope:ident $(($body:ident))? $([$($query:ident)*])? => $handler:path, $summary:literal;)*) => {
         /// Every path.
         pub(crate) const ROUTES: &[Route] = &[$(Route {
             method: stringify!($method),
             path: $path,
             scope: scope!($scope),
             body: body!($($body)?),
+            query: &[$($(stringify!($query)),*)?],
             summary: $summary,
         }),*];
 
@@ -70,37 +73,37 @@ routes! {
     post "/v1/chat/completions" Inference (ChatRequest) => inference::chat, "Answer a chat, whole or as a stream";
     post "/v1/completions" Inference (CompletionRequest) => inference::completions, "Continue a text";
     post "/v1/embeddings" Inference (EmbeddingRequest) => inference::embeddings, "Turn texts into vectors";
-    get "/v1/models" Inference => models::list, "List the models that can be called";
-    get "/v1/models/{*id}" Inference => models::get, "Show one model";
+    get "/v1/models" Inference [consistent] => models::list, "List the models that can be called";
+    get "/v1/models/{*id}" Inference [consistent] => models::get, "Show one model";
     post "/v1/deploy" Deploy (DeployRequest) => deploy::deploy, "Deploy a model";
     get "/health" open => health::health, "Whether the process lives";
     get "/ready" open => health::ready, "Whether the node can take requests";
     get "/metrics" Read => metrics::page, "Counters in Prometheus' text format";
-    get "/api/status" Read => status::show, "The cluster at a glance, with warnings";
-    get "/api/actors" Read => actors::show, "What a node's actors show (?node=)";
-    get "/api/nodes" Read => nodes::list, "List nodes";
-    get "/api/nodes/{id}" Read => nodes::get, "Show a node by id or name";
+    get "/api/status" Read [consistent] => status::show, "The cluster at a glance, with warnings";
+    get "/api/actors" Read [consistent node] => actors::show, "What a node's actors show";
+    get "/api/nodes" Read [consistent] => nodes::list, "List nodes";
+    get "/api/nodes/{id}" Read [consistent] => nodes::get, "Show a node by id or name";
     delete "/api/nodes/{id}" Admin => nodes::remove, "Remove a node that is gone for good";
     post "/api/nodes/{id}/leave" Admin => nodes::leave, "Let a node hand over its work and leave";
-    get "/api/deployments" Read => deployments::list, "List deployments";
-    get "/api/deployments/{id}" Read => deployments::get, "Show a deployment by id or name";
+    get "/api/deployments" Read [consistent] => deployments::list, "List deployments";
+    get "/api/deployments/{id}" Read [consistent] => deployments::get, "Show a deployment by id or name";
     delete "/api/deployments/{id}" Deploy => deployments::remove, "Delete a deployment";
     post "/api/deployments/{id}/stop" Deploy => deployments::stop, "Stop a deployment's replicas";
     post "/api/deployments/{id}/start" Deploy => deployments::start, "Start a stopped deployment";
     post "/api/deployments/{id}/restart" Deploy => deployments::restart, "Start a deployment's engines anew";
     post "/api/deployments/{id}/scale" Deploy (ScaleRequest) => deployments::scale, "Change the number of replicas";
-    get "/api/deployments/{id}/logs" Read => deployments::logs, "Last log lines of a replica (?replica=&tail=)";
-    get "/api/models" Read => registry::list, "List registered models";
+    get "/api/deployments/{id}/logs" Read [consistent replica tail] => deployments::logs, "Last log lines of a replica";
+    get "/api/models" Read [consistent] => registry::list, "List registered models";
     post "/api/models" Deploy (ModelRequest) => registry::put, "Register a model";
     delete "/api/models/{*id}" Deploy => registry::remove, "Forget a model";
-    get "/api/providers" Read => providers::list, "List providers, without their keys";
+    get "/api/providers" Read [consistent] => providers::list, "List providers, without their keys";
     post "/api/providers" Admin (ProviderRequest) => providers::put, "Add or replace a provider";
     put "/api/providers" Admin (ProviderRequest) => providers::put, "Add or replace a provider";
     delete "/api/providers/{*name}" Admin => providers::remove, "Remove a provider";
-    get "/api/keys" Admin => keys::list, "List API keys, without their texts";
+    get "/api/keys" Admin [consistent] => keys::list, "List API keys, without their texts";
     post "/api/keys" Admin (KeyRequest) => keys::create, "Make an API key; its text is shown once";
     delete "/api/keys/{id}" Admin => keys::revoke, "Revoke an API key";
-    get "/api/tokens" Admin => tokens::list, "List join tokens, without their texts";
+    get "/api/tokens" Admin [consistent] => tokens::list, "List join tokens, without their texts";
     post "/api/tokens" Admin (TokenRequest) => tokens::create, "Make a join token; its text is shown once";
     delete "/api/tokens/{id}" Admin => tokens::revoke, "Revoke a join token";
     get "/openapi.json" open => docs::document, "This document";

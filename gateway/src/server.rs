@@ -22,6 +22,7 @@ use tower::ServiceExt;
 use crate::config::Config;
 use crate::deps::Deps;
 use crate::inner::Inner;
+use crate::patient::Patient;
 use crate::{pipeline, request_id, routes};
 
 /// Requests under way on one HTTP/2 connection at most.
@@ -49,7 +50,8 @@ impl Gateway {
     {
         let _open = self.inner.open.token();
         let _counted = Counted::new(&self.inner);
-        let keep_alive = Duration::from_millis(self.inner.config.keep_alive_ms);
+        let keep_alive = self.inner.config.keep_alive();
+        let io = Patient::new(io, keep_alive, self.inner.config.idle_timeout());
         let mut builder = auto::Builder::new(TokioExecutor::new());
         // No `date`: it would come from a clock that the simulator does not control, and costs a little each time.
         // Who comes while the node drains gets one answer, so that `/ready` can tell; hanging up at once would tell nothing.

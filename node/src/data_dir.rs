@@ -7,6 +7,9 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use domain::NodeId;
+use serde_json::Value;
+
 use crate::os::files::write_durably;
 
 /// Engines' logs, below the data directory.
@@ -17,6 +20,10 @@ pub(crate) const DB: &str = "db";
 const FORMAT: u32 = 1;
 const FORMAT_FILE: &str = "FORMAT";
 const LOCK_FILE: &str = "LOCK";
+/// Left by a node that was removed from its cluster, whose data is of no use any more.
+const REMOVED_FILE: &str = "REMOVED";
+/// Who the node is; the runtime writes it.
+const IDENTITY_FILE: &str = "node.json";
 
 /// Why a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +65,15 @@ pub(crate) enum Error {
         /// Which file.
         path: PathBuf,
     },
+    /// Its node was removed from its cluster, and no node may take that id again.
+    #[error(
+        "data directory {path} is that of a node which was removed from its cluster: delete it, then a node can join \
+         anew"
+    )]
+    Removed {
+        /// Which.
+        path: PathBuf,
+    },
     /// There is none.
     #[error("there is no data directory {path}: name that of a node with --data")]
     Missing {
@@ -87,6 +103,9 @@ impl DataDir {
         let path = path.canonicalize().map_err(|source| Error::System { path: path.to_owned(), source })?;
         let lock = lock(&path)?;
         check_format(&path)?;
+        if was_removed(&path) {
+            return Err(Error::Removed { path });
+        }
         make(&path.join(LOGS))?;
         Ok(Self { path, _lock: lock })
     }
@@ -106,6 +125,34 @@ impl DataDir {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Whether a data directory makes its node a member of a cluster: whether its bootstrap or join got to its end.
+pub(crate) fn has_identity(folder: &Path) -> bool {
+    let text = fs::read(folder.join(IDENTITY_FILE)).unwrap_or_default();
+    serde_json::from_slice::<Value>(&text).is_ok_and(|node| node["complete"] == true)
+}
+
+/// The id of the node whose data directory this is.
+pub(crate) fn node_id(folder: &Path) -> Option<NodeId> {
+    let text = fs::read(folder.join(IDENTITY_FILE)).ok()?;
+    serde_json::from_slice::<Value>(&text).ok()?["id"].as_u64().map(NodeId)
+}
+
+/// Whether its node was removed from its cluster, as far as is known here.
+pub(crate) fn was_removed(folder: &Path) -> bool {
+    folder.join(REMOVED_FILE).exists()
+}
+
+/// Remembers that its node was removed.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn mark_removed(folder: &Path) -> io::Result<()> {
+    write_durably(
+        &folder.join(REMOVED_FILE),
+        b"this node was removed from its cluster: its data can be deleted\n",
+    )
 }
 
 fn lock(folder: &Path) -> Result<File, Error> {
@@ -188,5 +235,27 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(DataDir::open_existing(&folder.path().join("none")), Err(Error::Missing { .. })));
         assert!(!folder.path().join("none").exists());
+    }
+
+    #[test]
+    fn that_of_a_removed_node_is_refused_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        DataDir::open(folder.path()).unwrap();
+        assert!(!was_removed(folder.path()));
+        mark_removed(folder.path()).unwrap();
+        let error = DataDir::open(folder.path()).unwrap_err();
+        assert!(error.to_string().contains("delete it"), "{error}");
+    }
+
+    #[test]
+    fn an_identity_counts_once_it_is_complete() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(!has_identity(folder.path()));
+        let write = |text: &str| fs::write(folder.path().join(IDENTITY_FILE), text).unwrap();
+        write(r#"{"id":42,"complete":false}"#);
+        assert!(!has_identity(folder.path()));
+        write(r#"{"id":42,"complete":true}"#);
+        assert!(has_identity(folder.path()));
+        assert_eq!(node_id(folder.path()), Some(NodeId(42)));
     }
 }

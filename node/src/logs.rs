@@ -12,13 +12,18 @@ use crate::cli::failure::Failure;
 const QUIET: &str =
     "openraft=warn,h2=warn,hyper=warn,rustls=warn,tonic=warn,ractor=warn,ractor_cluster=warn,foca=warn";
 
+/// What is logged where nothing is asked for.
+pub(crate) const USUAL: &str = "info";
+
 /// Starts logging.
 ///
 /// # Errors
 /// When the filter is none.
 pub(crate) fn start(args: &LogArgs) -> Result<(), Failure> {
+    // A variable that is set to nothing means what none means.
+    let asked = Some(args.log.as_str()).filter(|asked| !asked.trim().is_empty()).unwrap_or(USUAL);
     // What is asked for comes last, so that it wins.
-    let filter = EnvFilter::try_new(format!("{QUIET},{}", args.log)).map_err(|e| {
+    let filter = EnvFilter::try_new(format!("{QUIET},{asked}")).map_err(|e| {
         Failure::Usage(format!("--log `{}` is no filter: {e}; write `info` or `info,wire=debug`", args.log))
     })?;
     let lines = tracing_subscriber::fmt()

@@ -17,7 +17,7 @@ use cli::failure::Failure;
 use cli::{admin, chat, deploy, deployments, registries, show};
 
 fn main() -> ExitCode {
-    match run_command(Cli::parse().command) {
+    match Cli::parse().settle().and_then(run_command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("error: {failure}");
@@ -29,10 +29,11 @@ fn main() -> ExitCode {
 fn run_command(command: Command) -> Result<(), Failure> {
     match command {
         Command::Node(node) if node.action.is_none() => run::run(node.run),
-        Command::Config(ConfigCommand::Check { file }) => admin::check(&file),
+        Command::Config(ConfigCommand::Check { file, json }) => admin::check(&file, json),
         Command::Completion { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "llmhub", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "llmhub", &mut script);
+            cli::print(&String::from_utf8_lossy(&script))
         }
         // On the main thread throughout: the nodes that `dev` starts are killed when the thread that did ends.
         command => tokio::runtime::Builder::new_current_thread()

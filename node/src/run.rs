@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::cli::args::NodeArgs;
 use crate::cli::failure::Failure;
 use crate::config::{self, Loaded, Settings};
-use crate::data_dir::{DB, DataDir};
+use crate::data_dir::{self, DB, DataDir};
 use crate::logs;
 use crate::os::clock::OsClock;
 use crate::os::entropy::OsEntropy;
@@ -20,8 +20,11 @@ use crate::os::gpus::OsGpus;
 use crate::os::network::OsNetwork;
 use crate::os::processes::{OsProcesses, Rules};
 
-/// Threads of the control plane.
-const WORKERS: usize = 2;
+/// Threads of the node's one runtime at least, so that one that is busy does not hold up the control plane. It has as many
+/// as there are CPUs otherwise: clients, engines and peers are all served by it.
+const WORKERS_MIN: usize = 2;
+/// What precedes the admin key on standard output; `dev` reads it there.
+pub(crate) const KEY_LINE: &str = "admin key: ";
 /// How long what still runs after a stop may take to end.
 const LAST_TASKS: Duration = Duration::from_millis(500);
 
@@ -32,9 +35,14 @@ const LAST_TASKS: Duration = Duration::from_millis(500);
 pub(crate) fn run(args: NodeArgs) -> Result<(), Failure> {
     logs::start(&args.logs)?;
     let loaded = args.config.as_deref().map(Loaded::read).transpose()?.unwrap_or_default();
+    for warning in loaded.warnings() {
+        tracing::warn!(reason = warning, "the configuration can be improved");
+    }
     let settings = config::resolve(args, loaded, |name| std::env::var(name).ok())?;
     allow_many_files();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
+    let workers =
+        std::thread::available_parallelism().map_or(WORKERS_MIN, |cpus| cpus.get().max(WORKERS_MIN));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
     let ended = runtime.block_on(Box::pin(live(settings)));
     runtime.shutdown_timeout(LAST_TASKS);
     ended
@@ -53,11 +61,23 @@ async fn live(settings: Settings) -> Result<(), Failure> {
         reason = handle.failed() => Some(Failure::Failed(reason)),
         () = signals.next() => None,
     };
+    let removed = handle.was_removed();
+    if removed {
+        // Before the streams are waited for: a node that is killed meanwhile must not come back either.
+        data_dir::mark_removed(data.path())?;
+    }
     tracing::info!("stopping; a second signal stops at once");
     let stopped = tokio::select! {
         () = Box::pin(handle.stop()) => Ok(()),
         () = signals.next() => Err(Failure::Failed("stopped at once: streams were cut".to_owned())),
     };
+    if removed {
+        eprintln!(
+            "this node was removed from its cluster, as it was asked to be; its data directory {} can be deleted",
+            data.path().display()
+        );
+        return stopped;
+    }
     failure.map_or(stopped, Err)
 }
 
@@ -90,7 +110,7 @@ async fn start(settings: &Settings, data: &DataDir) -> Result<NodeHandle, Failur
 fn announce(handle: &NodeHandle) -> Result<(), Failure> {
     tracing::info!(node = %handle.id(), "ready");
     if let Some(key) = handle.admin_key() {
-        crate::cli::print(&format!("admin key: {key}\n"))?;
+        crate::cli::print(&format!("{KEY_LINE}{key}\n"))?;
         eprintln!("a new cluster was made; its admin key is on standard output and is not shown again");
     }
     Ok(())

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::net::{BoxIo, Inbound, Protocol};
-use crate::streams::{PeerStream, Streams};
+use crate::streams::{Cut, PeerStream, Streams};
 
 /// Streams that wait for a service to take them, each protocol for itself.
 pub const WAITING_MAX: usize = 64;
@@ -79,6 +79,11 @@ impl Services {
             tracing::warn!(?protocol, "refused a stream without an identity");
             return;
         };
+        if !streams.is_member(peer) && protocol == Protocol::Raft {
+            // Every call on it is refused: how a node that was away learns that it was removed.
+            let stranger = PeerStream { peer, io, cut: Cut::default() };
+            return told(protocol, service.try_send(stranger).is_ok());
+        }
         if !streams.is_member(peer) {
             tracing::warn!(node = %peer, ?protocol, "refused a stream of a node that is not a member");
             return;

@@ -21,8 +21,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use crate::egress::{self, Forbidden};
 use crate::net::{BoxIo, Network};
 
-/// How long an unused connection is kept.
-pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an unused connection is kept: less than the 5 s after which common servers (uvicorn under vLLM, Node,
+/// llama-server) close theirs, so that no call is sent on one that is being closed. A call that may have happened is not
+/// sent again.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long connecting may take, name resolution and TLS included; longer means that the server is not there.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Unused connections kept to one host.

@@ -16,6 +16,7 @@ use super::log_ring::LogRing;
 use super::machine::{Machine, RETRY};
 use super::reporting::Answer;
 use super::{Identity, State};
+use crate::aside;
 use crate::config::{Config, Ports};
 use crate::engine::{self, Engine, Launch};
 use crate::gate::{Endpoint, Gate};
@@ -129,17 +130,20 @@ impl Actor for Replica {
         let event = match message {
             Msg::Happened(event) => event,
             Msg::Started { run, keeper, endpoint } => {
-                running.keeper = Some(keeper);
-                running.endpoint = Some(endpoint);
+                // Of one that nobody waits for any more the keeper is dropped, which ends what is left of it.
+                if running.machine.awaits(run) {
+                    running.keeper = Some(keeper);
+                    running.endpoint = Some(endpoint);
+                }
                 Event::Spawned { run }
             }
         };
-        if matches!(event, Event::Exited { .. }) {
+        let was = running.machine.state().clone();
+        let effects = running.machine.step(event, running.tools.start.clock.now());
+        if !running.machine.alive() {
             running.keeper = None;
             running.endpoint = None;
         }
-        let was = running.machine.state().clone();
-        let effects = running.machine.step(event, running.tools.start.clock.now());
         running.publish(&was);
         for effect in effects {
             running.carry_out(effect, &myself);
@@ -176,12 +180,17 @@ impl Running {
         let me = myself.clone();
         let ports = &self.tools.start.ports;
         match effect {
-            Effect::CheckFile => later(me, async move { Event::FileChecked(tools.check_file().await) }),
-            Effect::Spawn { run } => drop(tokio::spawn(async move { tools.spawn(run, me).await })),
-            Effect::Probe { run } => {
-                let Some(endpoint) = self.endpoint.clone() else { return };
-                later(me, async move { Event::Probed { run, answer: tools.probe(&endpoint).await } });
+            Effect::CheckFile => {
+                later(me, async move { Event::FileChecked(tools.check_file().await) }, |lost| {
+                    Event::FileChecked(Err(lost))
+                })
             }
+            Effect::Spawn { run } => drop(tokio::spawn(aside::tell(
+                me.clone(),
+                async move { tools.spawn(run, me).await },
+                move |reason| Msg::Happened(Event::SpawnFailed { run, reason, for_good: false }),
+            ))),
+            Effect::Probe { run } => self.probe(run, me),
             Effect::After(ms, timer) => drop(me.send_after(millis(ms), move || due(timer))),
             Effect::Pause { attempt, run } => {
                 let pause = RETRY.wait(attempt, ports.entropy.draw());
@@ -193,18 +202,32 @@ impl Running {
                 }
             }
             Effect::Close(why) => tools.shared.gate.close(&why),
-            Effect::Drain => later(me, async move {
-                let limit = millis(tools.start.config.settings.drain_ms);
-                let _ = tokio::time::timeout(limit, tools.shared.gate.empty()).await;
-                Event::Drained
-            }),
+            Effect::Drain => later(
+                me,
+                async move {
+                    let limit = millis(tools.start.config.settings.drain_ms);
+                    let _ = tokio::time::timeout(limit, tools.shared.gate.empty()).await;
+                    Event::Drained
+                },
+                |_| Event::Drained,
+            ),
             Effect::Terminate => self.keeper.iter().for_each(Keeper::terminate),
             Effect::Kill => self.keeper.iter().for_each(Keeper::kill),
             Effect::Report(phase) => {
-                later(me, async move { Event::Reported(tools.report(phase).await) });
+                later(me, async move { Event::Reported(tools.report(phase).await) }, |_| {
+                    Event::Reported(Answer::Again)
+                })
             }
             Effect::End => me.stop(Some("it was stopped".to_owned())),
         }
+    }
+
+    fn probe(&self, run: u32, me: ActorRef<Msg>) {
+        let Some(endpoint) = self.endpoint.clone() else { return };
+        let (tools, shared) = (self.tools.clone(), self.tools.shared.clone());
+        let probed = move |answer| Event::Probed { run, answer, work: shared.gate.work() };
+        let lost = probed.clone();
+        later(me, async move { probed(tools.probe(&endpoint).await) }, move |reason| lost(Err(reason)));
     }
 }
 
@@ -212,11 +235,14 @@ fn due(timer: Timer) -> Msg {
     Msg::Happened(Event::Due(timer))
 }
 
-/// Runs work beside the actor and tells it what came of it. An actor that is over meanwhile needs no telling.
-fn later(to: ActorRef<Msg>, work: impl Future<Output = Event> + Send + 'static) {
-    tokio::spawn(async move {
-        let _ = to.send_message(Msg::Happened(work.await));
-    });
+/// Runs work beside the actor and tells it what came of it, or `lost` where the work panics.
+fn later(
+    to: ActorRef<Msg>,
+    work: impl Future<Output = Event> + Send + 'static,
+    lost: impl FnOnce(String) -> Event + Send + 'static,
+) {
+    let work = async move { Msg::Happened(work.await) };
+    drop(tokio::spawn(aside::tell(to, work, |reason| Msg::Happened(lost(reason)))));
 }
 
 impl Tools {
@@ -244,13 +270,12 @@ impl Tools {
         }
     }
 
-    async fn spawn(self: Arc<Self>, run: u32, me: ActorRef<Msg>) {
-        let message = match self.try_spawn(run, &me).await {
+    /// What to tell the actor; where it is over meanwhile, the keeper is dropped with the message, which ends the process.
+    async fn spawn(self: Arc<Self>, run: u32, me: ActorRef<Msg>) -> Msg {
+        match self.try_spawn(run, &me).await {
             Ok((keeper, endpoint)) => Msg::Started { run, keeper, endpoint },
             Err((reason, for_good)) => Msg::Happened(Event::SpawnFailed { run, reason, for_good }),
-        };
-        // An actor that is over drops the keeper, which ends the process.
-        let _ = me.send_message(message);
+        }
     }
 
     /// The keeper and the endpoint, or why not and whether that is for good.
@@ -268,7 +293,8 @@ impl Tools {
         let key = Secret::new(hex::encode(bytes));
         let port = ports.processes.free_port().await.map_err(|e| (e.to_string(), false))?;
         let label = identity.label();
-        let start = Launch { label, spec, model: model.as_deref(), gpus, port, key: &key };
+        let cpus = ports.view.peek().state.nodes.get(&config.me).map_or(0, |node| node.capacity.cpus);
+        let start = Launch { label, spec, model: model.as_deref(), gpus, cpus, port, key: &key };
         let spawn = engine::launch(template, &config.settings.env_allow, &start)
             .map_err(|e| (e.to_string(), true))?;
         let process = ports.processes.spawn(spawn).await.map_err(|e| {

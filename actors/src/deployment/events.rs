@@ -6,6 +6,7 @@ use domain::deployment::Phase;
 #[cfg(doc)]
 use super::machine::RETRY;
 use super::reporting::Answer;
+use crate::gate::Work;
 
 /// What happened. `run` numbers the engine's starts: what is told of an older one is ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub enum Event {
         run: u32,
         /// What it answered, or what went wrong.
         answer: Result<(), String>,
+        /// How far its calls had come then.
+        work: Work,
     },
     /// The engine ended.
     Exited {

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::handle::Shared;
 use super::log_ring::clean;
+use crate::aside;
 use crate::ports::{Exit, Process, Processes};
 use crate::secret::Secret;
 
@@ -56,20 +57,24 @@ pub(super) fn keep(
         tokio::spawn(read(lines, shared, processes, key))
     });
     tokio::spawn(async move {
-        let exit = loop {
-            tokio::select! {
-                biased;
-                signal = wanted.recv() => match signal {
-                    Some(Signal::Terminate) => process.terminate(),
-                    Some(Signal::Kill) => process.kill(),
-                    None => {
-                        process.kill();
-                        break process.wait().await;
-                    }
-                },
-                exit = process.wait() => break exit,
+        let waiting = async move {
+            loop {
+                tokio::select! {
+                    biased;
+                    signal = wanted.recv() => match signal {
+                        Some(Signal::Terminate) => process.terminate(),
+                        Some(Signal::Kill) => process.kill(),
+                        None => {
+                            process.kill();
+                            break process.wait().await;
+                        }
+                    },
+                    exit = process.wait() => break exit,
+                }
             }
         };
+        // The process is dropped, and so ended, where waiting for it panics.
+        let exit = aside::outcome(waiting, |status| Exit { status }).await;
         if let Some(reader) = reader {
             let _ = tokio::time::timeout(LAST_LINES, reader).await;
         }

@@ -9,7 +9,9 @@ use domain::limits::cut_reason;
 use serde::{Deserialize, Serialize};
 
 use super::events::{Effect, Event, Timer};
+use super::liveness::Liveness;
 use super::reporting::{Answer, Reporting};
+use crate::gate::Work;
 
 /// Starts in a row without having been well before the replica is given up here.
 pub const ATTEMPTS_MAX: u32 = 5;
@@ -21,8 +23,6 @@ pub const RETRY: Backoff = Backoff { first_ms: 200, max_ms: 10_000 };
 pub const READY_PROBE_MS: Millis = 100;
 /// How often a ready engine is asked whether it is well.
 pub const LIVE_PROBE_MS: Millis = 2_000;
-/// Missed answers in a row after which a ready engine is started anew.
-pub const MISSES_MAX: u32 = 3;
 /// Log lines that a failure's reason quotes at most.
 pub const QUOTED_LINES_MAX: usize = 3;
 
@@ -71,7 +71,7 @@ pub struct Machine {
     /// Starts in a row without having been well.
     attempts: u32,
     ready_since: Option<Millis>,
-    misses: u32,
+    liveness: Liveness,
     last_answer: String,
     aim: Aim,
     why: Option<String>,
@@ -90,7 +90,7 @@ impl Machine {
             alive: false,
             attempts: 0,
             ready_since: None,
-            misses: 0,
+            liveness: Liveness::default(),
             last_answer: String::new(),
             aim: Aim::Over,
             why: None,
@@ -110,6 +110,15 @@ impl Machine {
     /// Starts in a row without having been well.
     pub fn attempts(&self) -> u32 {
         self.attempts
+    }
+    /// Whether there is a process, as far as it was told.
+    pub fn alive(&self) -> bool {
+        self.alive
+    }
+    /// Whether it waits to hear that this start of its engine succeeded. One that ended before that was told is not waited
+    /// for any more.
+    pub fn awaits(&self, run: u32) -> bool {
+        run == self.run && !self.alive && matches!(self.state, State::Spawning | State::Stopping)
     }
     /// Since when it is where it is.
     pub fn since(&self) -> Millis {
@@ -131,11 +140,13 @@ impl Machine {
                 Ok(()) => self.spawn(now, &mut out),
                 Err(reason) => self.give_up(reason, now, &mut out),
             },
-            Event::Spawned { run } if run == self.run => self.spawned(now, &mut out),
+            Event::Spawned { run } if self.awaits(run) => self.spawned(now, &mut out),
             Event::SpawnFailed { run, reason, for_good } if run == self.run => {
                 self.spawn_failed(reason, for_good, now, &mut out);
             }
-            Event::Probed { run, answer } if run == self.run => self.probed(answer, now, &mut out),
+            Event::Probed { run, answer, work } if run == self.run => {
+                self.probed(answer, work, now, &mut out);
+            }
             Event::Exited { run, status, tail } if run == self.run => {
                 self.exited(&status, &tail, now, &mut out);
             }
@@ -173,8 +184,7 @@ impl Machine {
                 out.push(Effect::After(self.ready_timeout_ms, Timer::ReadyTimeout { run: self.run }));
             }
             // It was stopped while its engine was being started.
-            State::Stopping => self.terminate(out),
-            _ => {}
+            _ => self.terminate(out),
         }
     }
 
@@ -187,13 +197,13 @@ impl Machine {
         }
     }
 
-    fn probed(&mut self, answer: Result<(), String>, now: Millis, out: &mut Vec<Effect>) {
+    fn probed(&mut self, answer: Result<(), String>, work: Work, now: Millis, out: &mut Vec<Effect>) {
         let run = self.run;
         match (&self.state, answer) {
             (State::WaitingReady, Ok(())) => {
                 self.enter(State::Ready, now);
                 self.ready_since = Some(now);
-                self.misses = 0;
+                self.liveness.answered(work, now);
                 self.why = None;
                 out.push(Effect::Open);
                 out.push(Effect::After(LIVE_PROBE_MS, Timer::Probe { run }));
@@ -204,12 +214,11 @@ impl Machine {
                 out.push(Effect::After(READY_PROBE_MS, Timer::Probe { run }));
             }
             (State::Ready, Ok(())) => {
-                self.misses = 0;
+                self.liveness.answered(work, now);
                 out.push(Effect::After(LIVE_PROBE_MS, Timer::Probe { run }));
             }
             (State::Ready, Err(reason)) => {
-                self.misses += 1;
-                if self.misses < MISSES_MAX {
+                if !self.liveness.missed(work, now) {
                     out.push(Effect::After(LIVE_PROBE_MS, Timer::Probe { run }));
                 } else {
                     let why = format!("its engine does not answer any more: {reason}");
@@ -250,7 +259,8 @@ impl Machine {
     fn exited(&mut self, status: &str, tail: &[String], now: Millis, out: &mut Vec<Effect>) {
         self.alive = false;
         match self.state {
-            State::WaitingReady | State::Ready => {
+            // Its end may be told before its start: whoever waits for the one does not wait for who tells the other.
+            State::Spawning | State::WaitingReady | State::Ready => {
                 let why = format!("its engine ended: {status}{}", quote(tail));
                 if self.state == State::Ready {
                     out.push(Effect::Close(why.clone()));

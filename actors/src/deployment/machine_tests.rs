@@ -5,8 +5,10 @@ use domain::deployment::Phase;
 use proptest::prelude::*;
 
 use super::events::{Effect, Event, Timer};
-use super::machine::{ATTEMPTS_MAX, LIVE_PROBE_MS, MISSES_MAX, Machine, State, WELL_MS};
+use super::liveness::MISSES_MAX;
+use super::machine::{ATTEMPTS_MAX, LIVE_PROBE_MS, Machine, State, WELL_MS};
 use super::reporting::{Answer, RETRY_MS};
+use crate::gate::Work;
 
 const READY_TIMEOUT: Millis = 60_000;
 const GRACE: Millis = 5_000;
@@ -15,11 +17,12 @@ struct Bench {
     machine: Machine,
     now: Millis,
     run: u32,
+    work: Work,
 }
 
 impl Bench {
     fn new() -> Self {
-        Self { machine: Machine::new(READY_TIMEOUT, GRACE), now: 1_000, run: 0 }
+        Self { machine: Machine::new(READY_TIMEOUT, GRACE), now: 1_000, run: 0, work: Work::default() }
     }
 
     /// Steps; reports are taken at once.
@@ -50,7 +53,13 @@ impl Bench {
 
     fn ready(&mut self) -> Vec<Effect> {
         self.start();
-        self.step(Event::Probed { run: self.run, answer: Ok(()) })
+        self.probe(Ok(()))
+    }
+
+    /// The engine is asked; its calls stand still unless [`Bench::work`] is moved.
+    fn probe(&mut self, answer: Result<(), &str>) -> Vec<Effect> {
+        let answer = answer.map_err(str::to_owned);
+        self.step(Event::Probed { run: self.run, answer, work: self.work })
     }
 
     fn exit(&mut self) -> Vec<Effect> {
@@ -80,9 +89,9 @@ fn a_replica_is_checked_started_awaited_and_opened() {
     assert_eq!(started, [Effect::Spawn { run: 1 }, Effect::Report(Phase::Starting)]);
     let spawned = bench.step(Event::Spawned { run: 1 });
     assert!(spawned.contains(&Effect::Probe { run: 1 }));
-    let loading = bench.step(Event::Probed { run: 1, answer: Err("it answered 503".to_owned()) });
+    let loading = bench.probe(Err("it answered 503"));
     assert!(matches!(loading[..], [Effect::After(_, Timer::Probe { run: 1 })]));
-    let ready = bench.step(Event::Probed { run: 1, answer: Ok(()) });
+    let ready = bench.probe(Ok(()));
     assert!(ready.contains(&Effect::Open) && ready.contains(&Effect::Report(Phase::Ready)));
     assert_eq!(*bench.machine.state(), State::Ready);
 }
@@ -145,10 +154,10 @@ fn an_engine_that_stops_answering_is_started_anew() {
     bench.ready();
     let run = bench.run;
     for _ in 1..MISSES_MAX {
-        let effects = bench.step(Event::Probed { run, answer: Err("timeout".to_owned()) });
+        let effects = bench.probe(Err("timeout"));
         assert_eq!(effects, [Effect::After(LIVE_PROBE_MS, Timer::Probe { run })]);
     }
-    let effects = bench.step(Event::Probed { run, answer: Err("timeout".to_owned()) });
+    let effects = bench.probe(Err("timeout"));
     assert!(matches!(effects[..], [Effect::Close(_), Effect::Terminate, Effect::After(GRACE, _)]));
     assert_eq!(bench.step(Event::Due(Timer::Grace { run })), [Effect::Kill]);
     let effects = bench.exit();
@@ -159,12 +168,53 @@ fn an_engine_that_stops_answering_is_started_anew() {
 fn one_good_answer_forgives_the_misses_before_it() {
     let mut bench = Bench::new();
     bench.ready();
-    let run = bench.run;
     for _ in 0..10 {
-        bench.step(Event::Probed { run, answer: Err("slow".to_owned()) });
-        bench.step(Event::Probed { run, answer: Ok(()) });
+        bench.probe(Err("slow"));
+        bench.probe(Ok(()));
     }
     assert_eq!(*bench.machine.state(), State::Ready);
+}
+
+#[test]
+fn an_engine_too_busy_for_its_probes_keeps_its_streams() {
+    let mut bench = Bench::new();
+    bench.ready();
+    for _ in 0..MISSES_MAX * 10 {
+        bench.now += LIVE_PROBE_MS;
+        bench.work.parts += 20;
+        let run = bench.run;
+        assert_eq!(bench.probe(Err("timeout")), [Effect::After(LIVE_PROBE_MS, Timer::Probe { run })]);
+    }
+    for _ in 0..MISSES_MAX {
+        assert_eq!(*bench.machine.state(), State::Ready);
+        bench.probe(Err("timeout"));
+    }
+    assert_eq!(*bench.machine.state(), State::Stopping, "its streams stand still now");
+}
+
+#[test]
+fn an_engine_whose_end_is_told_before_its_start_is_tried_again() {
+    let mut bench = Bench::new();
+    bench.step(Event::Begin);
+    bench.step(Event::FileChecked(Ok(())));
+    let effects = bench.exit();
+    assert!(effects.contains(&Effect::Pause { attempt: 1, run: 1 }), "{effects:?}");
+    assert!(bench.machine.why().unwrap().contains("exit code 1"));
+    assert_eq!(bench.step(Event::Spawned { run: 1 }), [], "that start is over");
+    assert!(!bench.machine.alive());
+    bench.retry();
+    assert_eq!(*bench.machine.state(), State::WaitingReady);
+    assert_eq!(bench.step(Event::Spawned { run: 1 }), [], "so it is while another start is awaited");
+}
+
+#[test]
+fn a_stopped_replica_whose_engines_end_is_told_before_its_start_is_over() {
+    let mut bench = Bench::new();
+    bench.step(Event::Begin);
+    bench.step(Event::FileChecked(Ok(())));
+    bench.step(Event::Stop);
+    assert_eq!(bench.exit(), [Effect::End]);
+    assert_eq!(bench.step(Event::Spawned { run: 1 }), []);
 }
 
 #[test]
@@ -194,7 +244,7 @@ fn a_stop_while_the_engine_is_being_started_ends_it_once_it_is_there() {
 fn an_engine_that_is_never_ready_is_ended_and_started_anew() {
     let mut bench = Bench::new();
     bench.start();
-    bench.step(Event::Probed { run: 1, answer: Err("it answered 503".to_owned()) });
+    bench.probe(Err("it answered 503"));
     assert!(bench.step(Event::Due(Timer::ReadyTimeout { run: 1 })).contains(&Effect::Terminate));
     let effects = bench.exit();
     assert!(bench.machine.why().unwrap().contains("503"), "{effects:?}");
@@ -218,7 +268,7 @@ fn only_the_newest_phase_is_reported_and_until_it_is_taken() {
     machine.step(Event::Begin, 1_000);
     machine.step(Event::FileChecked(Ok(())), 1_000);
     machine.step(Event::Spawned { run: 1 }, 1_000);
-    let effects = machine.step(Event::Probed { run: 1, answer: Ok(()) }, 1_100);
+    let effects = machine.step(Event::Probed { run: 1, answer: Ok(()), work: Work::default() }, 1_100);
     assert!(!effects.iter().any(|e| matches!(e, Effect::Report(_))), "one report is under way");
     let effects = machine.step(Event::Reported(Answer::Again), 1_200);
     assert!(matches!(effects[..], [Effect::After(_, Timer::Report)]), "{effects:?}");
@@ -248,7 +298,11 @@ fn any_event() -> impl Strategy<Value = Event> {
             reason: "no".to_owned(),
             for_good
         }),
-        (run.clone(), answer).prop_map(|(run, answer)| Event::Probed { run, answer }),
+        (run.clone(), answer, 0u64..3).prop_map(|(run, answer, parts)| Event::Probed {
+            run,
+            answer,
+            work: Work { answered: 0, parts }
+        }),
         run.clone().prop_map(|run| Event::Exited { run, status: "exit".to_owned(), tail: Vec::new() }),
         run.clone().prop_map(|run| Event::Due(Timer::Retry { run })),
         run.clone().prop_map(|run| Event::Due(Timer::ReadyTimeout { run })),
@@ -297,7 +351,10 @@ proptest! {
     }
 
     #[test]
-    fn a_stop_always_comes_to_an_end(events in proptest::collection::vec(any_event(), 0..40)) {
+    fn a_stop_always_comes_to_an_end(
+        events in proptest::collection::vec(any_event(), 0..40),
+        starts in proptest::collection::vec(0u8..3, 8)
+    ) {
         let mut machine = Machine::new(READY_TIMEOUT, GRACE);
         let mut run = 0;
         let mut alive = false;
@@ -312,7 +369,16 @@ proptest! {
             prop_assert!(steps < 1_000);
             for effect in machine.step(event, steps * 50) {
                 match effect {
-                    Effect::Spawn { run: next } => { run = next; alive = true; queue.push_front(Event::Spawned { run }); }
+                    Effect::Spawn { run: next } => {
+                        run = next;
+                        let exited = Event::Exited { run, status: "exit code 1".to_owned(), tail: Vec::new() };
+                        // It runs on; it ends at once; or its end is told before its start.
+                        match starts.get(run as usize).copied().unwrap_or(0) {
+                            0 => { alive = true; queue.push_front(Event::Spawned { run }); }
+                            1 => { queue.push_front(exited); queue.push_front(Event::Spawned { run }); }
+                            _ => { queue.push_front(Event::Spawned { run }); queue.push_front(exited); }
+                        }
+                    }
                     Effect::Drain => queue.push_back(Event::Drained),
                     Effect::Terminate | Effect::Kill if alive => {
                         alive = false;
@@ -323,6 +389,6 @@ proptest! {
             }
         }
         prop_assert_eq!(machine.state(), &State::Ended);
-        prop_assert!(!alive, "no engine is left behind");
+        prop_assert!(!alive && !machine.alive(), "no engine is left behind");
     }
 }

@@ -6,6 +6,7 @@ mod actor;
 pub mod events;
 mod handle;
 mod keeper;
+pub mod liveness;
 mod log_ring;
 pub mod machine;
 #[cfg(test)]

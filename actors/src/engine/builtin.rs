@@ -54,7 +54,9 @@ pub fn builtin(name: &str) -> Option<Engine> {
     }
 }
 
-/// llama.cpp's server. Its key goes by the environment, where other users of the machine cannot list it.
+/// llama.cpp's server. Its key goes by the environment, where other users of the machine cannot list it. Its threads are
+/// always told: the CPUs the deployment asked for, or half of the node's where it asked for none. Left to itself the server
+/// would count the machine's CPUs, also those that the node may not use. A deployment's own `-t` comes later and wins.
 fn llama() -> Engine {
     Engine {
         program: "llama-server".to_owned(),

@@ -22,7 +22,7 @@ const PLACEHOLDERS: [&str; 6] = ["model", "port", "host", "key", "gpus", "thread
 
 /// How to run an engine. In `args` and in the values of `env` these are filled in: `{model}` the model file's path, `{host}`
 /// and `{port}` where it must listen, `{key}` the key it must ask for, `{gpus}` indexes of its GPUs with commas between,
-/// `{threads}` the CPUs it asked for (1 at least).
+/// `{threads}` the CPUs it asked for, or half of the node's where it asked for none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Engine {

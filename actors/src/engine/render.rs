@@ -22,6 +22,8 @@ pub struct Launch<'a> {
     pub model: Option<&'a str>,
     /// Its GPUs.
     pub gpus: &'a [u32],
+    /// The node's logical CPUs.
+    pub cpus: u32,
     /// Its port.
     pub port: u16,
     /// Its key.
@@ -114,8 +116,14 @@ fn value(placeholder: &str, launch: &Launch<'_>) -> String {
         "host" => HOST.to_owned(),
         "key" => launch.key.expose().to_owned(),
         "gpus" => gpu_list(launch.gpus),
-        _ => launch.spec.resources.cpus.max(1).to_string(),
+        _ => threads(launch.spec.resources.cpus, launch.cpus).to_string(),
     }
+}
+
+/// How many threads an engine computes with: the CPUs it asked for. One that asked for none gets half of the node's logical
+/// CPUs: about one a core, since a second thread on a core slows arithmetic down, and the node itself wants some.
+fn threads(asked: u32, node: u32) -> u32 {
+    if asked > 0 { asked } else { (node / 2).max(1) }
 }
 
 /// Whether a template only asks for what can be filled in: `{word}` must be one of ours.
@@ -155,7 +163,7 @@ mod tests {
     fn start(spec: &Spec, gpus: &[u32]) -> Result<Spawn, RenderError> {
         let key = Secret::new("k3y".to_owned());
         let model = Some("/models/{key}.gguf");
-        let how = Launch { label: "dep-1/0".to_owned(), spec, model, gpus, port: 4711, key: &key };
+        let how = Launch { label: "dep-1/0".to_owned(), spec, model, gpus, cpus: 16, port: 4711, key: &key };
         launch(&builtin("llama").unwrap(), &["HF_HOME".to_owned()], &how)
     }
 
@@ -168,6 +176,15 @@ mod tests {
         assert_eq!(spawn.env["LLAMA_API_KEY"], "k3y");
         assert_eq!(spawn.env["CUDA_VISIBLE_DEVICES"], "");
         assert_eq!(spawn.env["HF_HOME"], "/h");
+    }
+
+    #[test]
+    fn an_engine_that_asks_for_no_cpus_gets_half_of_the_nodes() {
+        let mut any = spec(&[], &[]);
+        any.resources.cpus = 0;
+        assert!(start(&any, &[]).unwrap().args.join(" ").contains("-t 8 "));
+        assert_eq!([threads(0, 0), threads(0, 1), threads(0, 3), threads(0, 64)], [1, 1, 1, 32]);
+        assert_eq!(threads(5, 2), 5, "what is asked for is given, placement has looked at it");
     }
 
     #[test]

@@ -11,6 +11,8 @@ use crate::ports::Gpus;
 
 /// What the watcher takes in.
 pub(crate) enum Msg {
+    /// It is time to ask which there are.
+    List,
     /// It is time to read.
     Read,
 }
@@ -44,27 +46,33 @@ impl Actor for Watcher {
         myself: ActorRef<Msg>,
         start: Arguments,
     ) -> Result<Running, ActorProcessingErr> {
-        let listed = Event::Listed(start.gpus.list());
-        let mut running = Running { machine: Machine::default(), start };
-        running.step(listed, &myself);
-        Ok(running)
+        // By a message: a library that takes its time must not hold up those who start after this actor.
+        myself.send_message(Msg::List)?;
+        Ok(Running { machine: Machine::default(), start })
     }
 
     async fn handle(
         &self,
         myself: ActorRef<Msg>,
-        Msg::Read: Msg,
+        message: Msg,
         running: &mut Running,
     ) -> Result<(), ActorProcessingErr> {
-        running.step(Event::read(running.start.gpus.read()), &myself);
+        let event = match message {
+            Msg::List => Event::listed(running.start.gpus.list().await),
+            Msg::Read => Event::read(running.start.gpus.read().await),
+        };
+        running.step(event, &myself);
         Ok(())
     }
 }
 
 impl Running {
     fn step(&mut self, event: Event, myself: &ActorRef<Msg>) {
-        for Effect::ReadAfter(ms) in self.machine.step(event, self.start.clock.now()) {
-            drop(myself.send_after(millis(ms), || Msg::Read));
+        for effect in self.machine.step(event, self.start.clock.now()) {
+            match effect {
+                Effect::ListAfter(ms) => drop(myself.send_after(millis(ms), || Msg::List)),
+                Effect::ReadAfter(ms) => drop(myself.send_after(millis(ms), || Msg::Read)),
+            }
         }
         self.start.handle.shown.store(Arc::new(self.machine.observed.clone()));
     }

@@ -12,9 +12,10 @@ use super::handle::{Handle, Observed, RECENT_MAX};
 use super::machine::{Effect, Event, Machine};
 use super::raft::{self, Step};
 use super::{Renew, Renewed};
+use crate::aside::{self, Gather};
 use crate::config::{Config, Ports};
 use crate::monotonic::{Monotonic, millis};
-use crate::ports::ViewCell;
+use crate::ports::PeerLink;
 use crate::service;
 
 /// How often leader and membership are looked at without any change.
@@ -81,7 +82,9 @@ impl Actor for Membership {
         myself: ActorRef<Msg>,
         start: Arguments,
     ) -> Result<Running, ActorProcessingErr> {
-        let _watch = AbortOnDropHandle::new(tokio::spawn(watch(start.ports.view.clone(), myself.clone())));
+        let gather = Gather { before: Duration::ZERO, after: millis(GATHER_MS) };
+        let watching = aside::watch(start.ports.view.clone(), myself.clone(), gather, || Msg::Look);
+        let _watch = AbortOnDropHandle::new(tokio::spawn(watching));
         myself.send_message(Msg::Tick)?;
         let (machine, observed) = (Machine::default(), Observed::default());
         Ok(Running { machine, start, observed, step: None, step_not_before: 0, _watch })
@@ -118,17 +121,6 @@ impl Actor for Membership {
     }
 }
 
-/// Tells the actor of changes, several as one.
-async fn watch(view: ViewCell, to: ActorRef<Msg>) {
-    let mut changes = view.watch();
-    while changes.changed().await.is_ok() {
-        if to.send_message(Msg::Look).is_err() {
-            return;
-        }
-        tokio::time::sleep(millis(GATHER_MS)).await;
-    }
-}
-
 impl Running {
     fn leader(&self) -> Option<NodeId> {
         self.start.ports.view.peek().leader
@@ -141,18 +133,9 @@ impl Running {
             Effect::Ask(leader) => {
                 let peers = self.start.ports.peers.clone();
                 let renew = Renew { incarnation: self.start.config.incarnation };
-                drop(tokio::spawn(async move {
-                    let asking = async {
-                        let body = service::encode(&renew)?;
-                        let answer = peers.ask(leader, service::LEASE_RENEW, body, RENEWAL_DEADLINE).await;
-                        let answer: Renewed = service::decode(&answer.map_err(|e| e.to_string())?)?;
-                        Ok(answer.term)
-                    };
-                    // The link keeps the deadline; this keeps the lease alive should it not.
-                    let answer = tokio::time::timeout(RENEWAL_DEADLINE * 2, asking).await;
-                    let answer = answer.unwrap_or_else(|_| Err("no answer in time".to_owned()));
-                    let _ = me.send_message(Msg::Answered(Event::Answered { leader, sent: now, answer }));
-                }));
+                let answered = move |answer| Msg::Answered(Event::Answered { leader, sent: now, answer });
+                let asking = async move { answered(renew_with(&*peers, leader, &renew).await) };
+                drop(tokio::spawn(aside::tell(me, asking, move |reason| answered(Err(reason)))));
             }
         }
     }
@@ -168,12 +151,14 @@ impl Running {
         tracing::info!(step = %step, "raft's membership changes");
         let ports = ports.clone();
         let me = myself.clone();
-        let task = tokio::spawn(async move {
+        let lost = step.clone();
+        let stepping = async move {
             let result = tokio::time::timeout(STEP_TIMEOUT, carry_out_step(&ports, &step)).await;
             let result = result.unwrap_or_else(|_| Err("it took too long".to_owned()));
-            let _ = me.send_message(Msg::Stepped { step, result });
-        });
-        self.step = Some(AbortOnDropHandle::new(task));
+            Msg::Stepped { step, result }
+        };
+        let lost = move |reason| Msg::Stepped { step: lost, result: Err(reason) };
+        self.step = Some(AbortOnDropHandle::new(tokio::spawn(aside::tell(me, stepping, lost))));
     }
 
     fn stepped(&mut self, step: &Step, result: Result<(), String>) {
@@ -198,6 +183,19 @@ impl Running {
         self.observed.failure = self.machine.failure().map(str::to_owned);
         self.start.handle.shown.store(Arc::new(self.observed.clone()));
     }
+}
+
+/// Asks the leader to renew the lease; the answer is its term.
+async fn renew_with(peers: &dyn PeerLink, leader: NodeId, renew: &Renew) -> Result<u64, String> {
+    let asking = async {
+        let body = service::encode(renew)?;
+        let answer = peers.ask(leader, service::LEASE_RENEW, body, RENEWAL_DEADLINE).await;
+        let answer: Renewed = service::decode(&answer.map_err(|e| e.to_string())?)?;
+        Ok(answer.term)
+    };
+    // The link keeps the deadline; this keeps the lease alive should it not.
+    let answer = tokio::time::timeout(RENEWAL_DEADLINE * 2, asking).await;
+    answer.unwrap_or_else(|_| Err("no answer in time".to_owned()))
 }
 
 async fn carry_out_step(ports: &Ports, step: &Step) -> Result<(), String> {

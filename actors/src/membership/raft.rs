@@ -9,7 +9,7 @@ use domain::decide::voters::{self, Candidate};
 use domain::node::{Node, Standing};
 use domain::{NodeId, State};
 
-use crate::ports::Member;
+use crate::ports::{Member, Members};
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,15 +44,15 @@ impl std::fmt::Display for Step {
 }
 
 /// The next step, if one is needed.
-pub fn next(state: &State, members: &[Member]) -> Option<Step> {
-    let by_id: BTreeMap<NodeId, &Member> = members.iter().map(|m| (m.node, m)).collect();
-    let present: BTreeSet<NodeId> = members.iter().filter(|m| m.votes).map(|m| m.node).collect();
+pub fn next(state: &State, members: &Members) -> Option<Step> {
+    let by_id: BTreeMap<NodeId, &Member> = members.nodes.iter().map(|m| (m.node, m)).collect();
+    let present: BTreeSet<NodeId> = members.nodes.iter().filter(|m| m.votes).map(|m| m.node).collect();
     if present.is_empty() {
         // Raft is not initialised, or its membership is not known here.
         return None;
     }
-    learn(state, &by_id).or_else(|| vote(state, &by_id, &present)).or_else(|| {
-        let gone = members.iter().find(|m| !m.votes && !state.nodes.contains(&m.node));
+    learn(state, &by_id).or_else(|| vote(state, &by_id, &present, members.joint)).or_else(|| {
+        let gone = members.nodes.iter().find(|m| !m.votes && !state.nodes.contains(&m.node));
         gone.map(|m| Step::Forget(m.node)).or_else(|| {
             let idle = state.wraps.rows().find(|wrap| !present.contains(&wrap.node));
             idle.map(|wrap| Step::Withdraw(wrap.node))
@@ -69,7 +69,12 @@ fn learn(state: &State, by_id: &BTreeMap<NodeId, &Member>) -> Option<Step> {
     Some(Step::Learn { node: node.id, addr: node.cluster_addr.clone() })
 }
 
-fn vote(state: &State, by_id: &BTreeMap<NodeId, &Member>, present: &BTreeSet<NodeId>) -> Option<Step> {
+fn vote(
+    state: &State,
+    by_id: &BTreeMap<NodeId, &Member>,
+    present: &BTreeSet<NodeId>,
+    joint: bool,
+) -> Option<Step> {
     let candidates: Vec<Candidate> = state
         .nodes
         .rows()
@@ -78,7 +83,7 @@ fn vote(state: &State, by_id: &BTreeMap<NodeId, &Member>, present: &BTreeSet<Nod
             Some(Candidate {
                 id: node.id,
                 zone: node.zone.clone(),
-                live: node.standing == Standing::Active,
+                live: node.standing.counts(),
                 votes: member.votes,
                 caught_up: member.caught_up,
             })
@@ -91,6 +96,8 @@ fn vote(state: &State, by_id: &BTreeMap<NodeId, &Member>, present: &BTreeSet<Nod
     let locked_out = voting.iter().find(|id| !state.wraps.contains(id) && state.nodes.contains(id));
     match locked_out {
         Some(node) => Some(Step::Grant(*node)),
+        // Whoever began the change died or gave up before it was whole, and nobody else ends it.
+        None if joint => Some(Step::Vote(voting.clone())),
         None => wanted.filter(|w| w != present).map(Step::Vote),
     }
 }

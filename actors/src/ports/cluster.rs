@@ -57,6 +57,20 @@ pub enum ProposeError {
         /// When a retry makes sense.
         retry_after: Duration,
     },
+    /// It is too large for the log; it was not done.
+    #[error("the change takes {bytes} bytes and may take {max}: make it smaller or split it")]
+    TooLarge {
+        /// How large it is, in bytes.
+        bytes: u64,
+        /// How large it may be, in bytes.
+        max: u64,
+    },
+    /// It was not done and will not be by trying again: somebody has to do what it says first.
+    #[error("{reason}")]
+    Failed {
+        /// What is wrong and what to do.
+        reason: String,
+    },
     /// It may have been done: propose it again under the same request id to find out.
     #[error("the outcome is not known ({reason}): repeat the request with the same id")]
     Unknown {
@@ -124,14 +138,25 @@ pub trait PeerLink: Send + Sync + 'static {
 pub trait Electorate: Send + Sync + 'static {
     /// Whether this node leads, and in which term.
     fn leading(&self) -> Option<u64>;
-    /// Who votes and who learns: id, whether it votes, its address as Raft knows it.
-    fn members(&self) -> Vec<Member>;
+    /// Who votes and who learns, as Raft knows it.
+    fn members(&self) -> Members;
     /// Lets a node learn the log, or tells its new address.
     async fn add_learner(&self, node: NodeId, addr: &str) -> Result<(), ProposeError>;
-    /// Makes exactly these nodes voters; they must be learning already. Former voters go on learning.
+    /// Makes exactly these nodes voters; they must be learning already. Former voters go on learning. Also brings a change
+    /// to its end that was broken off half way.
     async fn set_voters(&self, voters: std::collections::BTreeSet<NodeId>) -> Result<(), ProposeError>;
     /// Forgets a learner.
     async fn remove_learner(&self, node: NodeId) -> Result<(), ProposeError>;
+}
+
+/// Raft's membership.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Members {
+    /// Every member.
+    pub nodes: Vec<Member>,
+    /// Whether an old and a new set of voters both have to agree: a change that was broken off half way, to be ended by
+    /// setting the voters again. Then `votes` is true for the voters of both.
+    pub joint: bool,
 }
 
 /// A member of Raft.
@@ -143,6 +168,6 @@ pub struct Member {
     pub votes: bool,
     /// Where Raft reaches it.
     pub addr: String,
-    /// Whether its log is close behind the leader's (only the leader knows).
+    /// Whether its log is close behind the leader's and the leader hears from it (only the leader knows).
     pub caught_up: bool,
 }

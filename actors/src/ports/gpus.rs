@@ -1,5 +1,6 @@
 //! GPUs of the node, as the vendor's library tells.
 
+use async_trait::async_trait;
 use domain::node::Gpu;
 use serde::{Deserialize, Serialize};
 
@@ -23,10 +24,11 @@ pub struct GpuReading {
     pub power_mw: u32,
 }
 
-/// The node's GPUs.
+/// The node's GPUs. Both calls come back within some seconds, whatever the vendor's library does.
+#[async_trait]
 pub trait Gpus: Send + Sync + 'static {
     /// Which there are; empty where there are none or no library.
-    fn list(&self) -> Vec<Gpu>;
-    /// How they are now. May block for some milliseconds; called on a blocking thread in production.
-    fn read(&self) -> Result<Vec<GpuReading>, GpuError>;
+    async fn list(&self) -> Result<Vec<Gpu>, GpuError>;
+    /// How they are now.
+    async fn read(&self) -> Result<Vec<GpuReading>, GpuError>;
 }

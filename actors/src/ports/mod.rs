@@ -10,7 +10,7 @@ pub mod vault;
 
 pub use call::{Body, BoxError, CallError, Http, Relay, Request, Response};
 pub use clock::{Clock, Entropy};
-pub use cluster::{Electorate, Member, PeerError, PeerLink, ProposeError, Proposer, ViewCell};
+pub use cluster::{Electorate, Member, Members, PeerError, PeerLink, ProposeError, Proposer, ViewCell};
 pub use gpus::{GpuError, GpuReading, Gpus};
 pub use process::{Exit, FileError, FileProbe, Process, Processes, Spawn, SpawnError};
 pub use vault::{Custodian, Vault, VaultError};

@@ -25,8 +25,6 @@ pub struct Spawn {
 pub struct Exit {
     /// Its exit status in words: `exit code 1`, `signal 9`.
     pub status: String,
-    /// Whether it ended by itself with success.
-    pub success: bool,
 }
 
 /// Why a process could not be started.

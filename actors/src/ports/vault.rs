@@ -18,8 +18,8 @@ pub enum VaultError {
 /// The cluster's secrets. What it returns in clear stays in memory and is never logged.
 #[async_trait]
 pub trait Vault: Send + Sync + 'static {
-    /// Seals a provider's key; `context` (the provider's name) must be given again to open it.
-    async fn seal(&self, context: &str, clear: &[u8]) -> Result<Sealed, VaultError>;
+    /// Seals the key of the provider of this name; it opens as that provider's only.
+    async fn seal(&self, provider: &str, clear: &[u8]) -> Result<Sealed, VaultError>;
     /// Opens a provider's key.
     async fn open_provider_key(&self, provider: &Provider) -> Result<Option<String>, VaultError>;
 }

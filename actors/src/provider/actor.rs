@@ -10,6 +10,7 @@ use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr};
 
 use super::handle::{Handle, Shared, Speaks};
 use super::machine::{Effect, Event, LOOK_MS, Machine, OPEN_RETRY, OpenError};
+use crate::aside;
 use crate::config::{Config, Ports};
 use crate::gate::{Endpoint, Gate};
 use crate::monotonic::{Monotonic, millis};
@@ -144,10 +145,11 @@ impl Running {
         let tools = self.tools.clone();
         let me = myself.clone();
         match effect {
-            Effect::OpenKey => drop(tokio::spawn(async move {
-                // An actor that is over needs no telling; neither below.
-                let _ = me.send_message(tools.open_key().await);
-            })),
+            Effect::OpenKey => {
+                drop(tokio::spawn(aside::tell(me, async move { tools.open_key().await }, |lost| {
+                    Msg::Happened(Event::Opened(Err(OpenError::Unavailable(lost))))
+                })))
+            }
             Effect::Pause { attempt } => {
                 let pause = OPEN_RETRY.wait(attempt, tools.start.ports.entropy.draw());
                 drop(me.send_after(millis(pause), || Msg::Happened(Event::OpenDue)));
@@ -157,10 +159,9 @@ impl Running {
             Effect::LookLater => drop(me.send_after(millis(LOOK_MS), || Msg::Look)),
             Effect::Probe => {
                 let endpoint = self.endpoint.clone();
-                drop(tokio::spawn(async move {
-                    let answer = tools.probe(&endpoint).await;
-                    let _ = me.send_message(Msg::Happened(Event::Probed(answer)));
-                }));
+                let probed = |answer| Msg::Happened(Event::Probed(answer));
+                let probing = async move { probed(tools.probe(&endpoint).await) };
+                drop(tokio::spawn(aside::tell(me, probing, move |lost| probed(Err(lost)))));
             }
             Effect::Forgive => tools.shared.gate.forgive(),
             Effect::Avoid => tools.shared.gate.avoid(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::ProviderName;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
@@ -9,11 +10,11 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::handle::{Handle, Observed};
 use super::machine::{Effect, Event, Key, Machine, Version, wanted};
+use crate::aside::{self, Gather};
 use crate::config::{Config, Ports};
 use crate::deployment::{self, Identity, Replica};
 use crate::directory::Directory;
 use crate::monotonic::{Monotonic, millis};
-use crate::ports::ViewCell;
 use crate::provider::{self, Connection};
 
 /// Changes of the view are gathered for this long after one was looked at.
@@ -70,8 +71,9 @@ impl Actor for Reconciler {
         // Whatever a former life of this actor ran has ended with it.
         start.directory.clear();
         start.handle.shared.mailbox.store(Some(Arc::new(myself.clone())));
-        let watch = tokio::spawn(watch(start.ports.view.clone(), myself));
-        let _watch = AbortOnDropHandle::new(watch);
+        let gather = Gather { before: Duration::ZERO, after: millis(GATHER_MS) };
+        let watching = aside::watch(start.ports.view.clone(), myself, gather, || Msg::Look);
+        let _watch = AbortOnDropHandle::new(tokio::spawn(watching));
         Ok(Running { machine: Machine::default(), start, children: BTreeMap::new(), _watch })
     }
 
@@ -107,17 +109,6 @@ impl Actor for Reconciler {
         running.withdraw(&key, version);
         running.step(running.ended(key, version, failure), &myself).await;
         Ok(())
-    }
-}
-
-/// Tells the actor of every change, several as one.
-async fn watch(view: ViewCell, to: ActorRef<Msg>) {
-    let mut changes = view.watch();
-    while changes.changed().await.is_ok() {
-        if to.send_message(Msg::Look).is_err() {
-            return;
-        }
-        tokio::time::sleep(millis(GATHER_MS)).await;
     }
 }
 

@@ -11,9 +11,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::handle::{Handle, Observed, RECENT_MAX};
 use super::machine::{Machine, Proposal};
+use crate::aside::{self, Gather};
 use crate::config::Ports;
 use crate::monotonic::{Monotonic, millis};
-use crate::ports::{ProposeError, Proposer, ViewCell};
+use crate::ports::{ProposeError, Proposer};
 
 /// How often leases and placement are looked at without any change.
 const TICK_MS: Millis = 500;
@@ -76,7 +77,9 @@ impl Actor for Scheduler {
         start: Arguments,
     ) -> Result<Running, ActorProcessingErr> {
         start.handle.shared.mailbox.store(Some(Arc::new(myself.clone())));
-        let _watch = AbortOnDropHandle::new(tokio::spawn(watch(start.ports.view.clone(), myself.clone())));
+        let gather = Gather { before: millis(GATHER_MS), after: Duration::ZERO };
+        let watching = aside::watch(start.ports.view.clone(), myself.clone(), gather, || Msg::Look);
+        let _watch = AbortOnDropHandle::new(tokio::spawn(watching));
         myself.send_message(Msg::Tick)?;
         let (machine, observed) = (Machine::default(), Observed::default());
         Ok(Running { machine, start, observed, round: None, _watch })
@@ -105,24 +108,12 @@ impl Actor for Scheduler {
             }
             Msg::Tick => {
                 drop(myself.send_after(millis(TICK_MS), || Msg::Tick));
-                running.show_unplaced();
+                running.show_unplaced(now);
             }
             Msg::Look => {}
         }
         running.look(now, &myself);
         Ok(())
-    }
-}
-
-/// Tells the actor of changes, several as one.
-async fn watch(view: ViewCell, to: ActorRef<Msg>) {
-    let mut changes = view.watch();
-    while changes.changed().await.is_ok() {
-        tokio::time::sleep(millis(GATHER_MS)).await;
-        changes.mark_unchanged();
-        if to.send_message(Msg::Look).is_err() {
-            return;
-        }
     }
 }
 
@@ -142,14 +133,14 @@ impl Running {
     }
 
     /// What has no place, and why: with the ticks only, since it looks at everything.
-    fn show_unplaced(&mut self) {
+    fn show_unplaced(&mut self, now: Millis) {
         self.observed.unplaced.clear();
         if self.machine.term().is_none() {
             return;
         }
         let view = self.start.ports.view.load();
-        let wall = self.start.ports.clock.now().max(view.state.clock());
-        let unplaced = explain(&Problem::of(&view, wall)).into_iter().take(UNPLACED_MAX);
+        let time = self.machine.time(&view, now, self.start.ports.clock.now());
+        let unplaced = explain(&Problem::of(&view, time)).into_iter().take(UNPLACED_MAX);
         self.observed.unplaced =
             unplaced.map(|(id, ordinal, why)| format!("replica {id}/{ordinal}: {why}")).collect();
     }
@@ -163,11 +154,11 @@ impl Running {
             self.observed.recent.push_back(proposal.why.clone());
         }
         let proposer = self.start.ports.proposer.clone();
-        let me = myself.clone();
-        let round = tokio::spawn(async move {
+        let round = async move {
             propose(&*proposer, proposals).await;
-            let _ = me.send_message(Msg::Done);
-        });
+            Msg::Done
+        };
+        let round = tokio::spawn(aside::tell(myself.clone(), round, |_| Msg::Done));
         self.round = Some(AbortOnDropHandle::new(round));
     }
 }

@@ -23,9 +23,28 @@ pub struct Proposal {
 #[derive(Debug, Default)]
 pub struct Machine {
     reign: Option<Reign>,
+    time: Time,
     busy: bool,
     /// Whether something was to be looked at while a round was under way.
     missed: bool,
+}
+
+/// The cluster's time as commands are stamped: where the wall clock is behind it, time goes on from the latest stamp at the
+/// pace of the monotonic clock. Otherwise a wall clock that once was ahead would hold everything up that waits for a time.
+#[derive(Debug, Default)]
+struct Time {
+    reached: Millis,
+    when: Millis,
+}
+
+impl Time {
+    fn reach(&mut self, at: Millis, now: Millis) -> Millis {
+        let on = self.reached + now.saturating_sub(self.when);
+        if at > on {
+            (self.reached, self.when) = (at, now);
+        }
+        at.max(on)
+    }
 }
 
 #[derive(Debug)]
@@ -39,11 +58,6 @@ impl Machine {
     /// The term this node leads in, if it does.
     pub fn term(&self) -> Option<u64> {
         self.reign.as_ref().map(|reign| reign.term)
-    }
-
-    /// When a node's lease ends, as far as this leader knows, on its monotonic clock.
-    pub fn lease_ends(&self, node: NodeId) -> Option<Millis> {
-        self.reign.as_ref().map(|reign| reign.leases.ends(node))
     }
 
     /// This node leads in this term, or does not lead.
@@ -60,14 +74,14 @@ impl Machine {
         Some(reign.term)
     }
 
-    /// The next round of proposals; none while one is under way. `wall` is the time of day, as commands are stamped.
+    /// The next round of proposals; none while one is under way. `now` is the monotonic clock, `wall` the time of day.
     pub fn look(&mut self, view: &View, now: Millis, wall: Millis) -> Vec<Proposal> {
         self.missed = self.busy;
+        let time = self.time(view, now, wall);
         let Some(reign) = self.reign.as_mut().filter(|_| !self.busy) else { return Vec::new() };
         let mut proposals = reign.verdicts(view, now);
         if proposals.is_empty() {
-            let wall = wall.max(view.state.clock());
-            let moves = placement::solve(&Problem::of(view, wall));
+            let moves = placement::solve(&Problem::of(view, time));
             proposals = moves.into_iter().map(|(what, why)| propose_move(what, &why)).collect();
         }
         if proposals.is_empty() {
@@ -75,6 +89,11 @@ impl Machine {
         }
         self.busy = !proposals.is_empty();
         proposals
+    }
+
+    /// The time as commands are stamped, in milliseconds since the Unix epoch; what the domain takes as `now`.
+    pub fn time(&mut self, view: &View, now: Millis, wall: Millis) -> Millis {
+        self.time.reach(wall.max(view.state.clock()), now)
     }
 
     /// The round is over; the answer is whether to look again soon. Where nothing changed since, looking at once would

@@ -177,3 +177,48 @@ fn a_node_that_leaves_is_removed_when_it_has_nothing_left_to_do() {
     let expected = Command::Node(node::Command::Remove { id: host });
     assert!(matches!(&removed[..], [Proposal { command, .. }] if *command == expected));
 }
+
+#[test]
+fn a_refusal_ends_in_time_though_the_wall_clock_was_once_ahead() {
+    use domain::decide::placement::REFUSAL_FIRST_MS;
+    use domain::deployment::Phase;
+
+    let (mut machine, mut view) = (Machine::default(), view(1));
+    deploy(&mut view, 1);
+    machine.lead(Some(1), 0);
+    renew_all(&mut machine, &[1], 0);
+    let placed = machine.look(&view, 0, 0);
+    carry_out(&mut view, &mut machine, placed);
+    let row = view.state.deployments.rows().next().unwrap();
+    let (id, ordinal, epoch) = (row.id, row.replicas[0].ordinal, row.replicas[0].epoch);
+    let phase = Phase::Failed { reason: "no luck".to_owned() };
+    let report = deployment::Command::Report { id, ordinal, epoch, phase };
+    // The leader's clock was a year ahead, and is right again.
+    let (year, wall) = (31_536_000_000, 1_000);
+    view.applied += 1;
+    let envelope = Envelope::new(RequestId(u128::from(view.applied)), Command::Deployment(report));
+    let envelope = Envelope { at: year, ..envelope };
+    view.state.apply(view.applied, &envelope, &mut Vec::new()).unwrap();
+    // Whatever the scheduler makes of the failed replica first, it has no other node for it.
+    for now in [10, 20] {
+        let moves = machine.look(&view, now, wall);
+        assert!(
+            moves
+                .iter()
+                .all(|p| !matches!(p.command, Command::Deployment(deployment::Command::Assign { .. }))),
+            "{moves:?}"
+        );
+        carry_out(&mut view, &mut machine, moves);
+    }
+    for now in (0..REFUSAL_FIRST_MS + 1_000).step_by(1_000) {
+        renew_all(&mut machine, &[1], now);
+    }
+    let again = machine.look(&view, REFUSAL_FIRST_MS + 1_000, wall + REFUSAL_FIRST_MS + 1_000);
+    assert!(
+        matches!(
+            &again[..],
+            [Proposal { command: Command::Deployment(deployment::Command::Assign { .. }), .. }]
+        ),
+        "{again:?}"
+    );
+}

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use actors::Service;
 use actors::ports::{
-    Clock, Custodian, Electorate, Entropy, Member, PeerError, PeerLink, ProposeError, Proposer, Vault,
-    VaultError, ViewCell,
+    Clock, Custodian, Electorate, Entropy, Member, Members, PeerError, PeerLink, ProposeError, Proposer,
+    Vault, VaultError, ViewCell,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -38,6 +38,12 @@ pub(crate) struct Inner {
     /// The term this node leads in.
     pub(crate) term: Option<u64>,
     pub(crate) members: Vec<Member>,
+    /// How often a proposal still panics.
+    pub(crate) broken_proposals: u32,
+    /// How often a step of Raft's membership still panics.
+    pub(crate) broken_steps: u32,
+    /// Whether drawing a random number panics.
+    pub(crate) no_chance: bool,
     /// Whether provider keys can be opened.
     pub(crate) sealed: bool,
     pub(crate) services: BTreeMap<&'static str, Service>,
@@ -89,11 +95,12 @@ impl Proposer for Cluster {
     }
     async fn propose(&self, command: Command) -> Result<Reply, ProposeError> {
         tokio::time::sleep(Duration::from_millis(2)).await;
-        let headless = {
+        let (headless, broken) = {
             let mut inner = self.inner.lock().unwrap();
             inner.proposed.push(command.clone());
-            inner.headless
+            (inner.headless, use_up(&mut inner.broken_proposals))
         };
+        assert!(!broken, "proposing is broken");
         if headless {
             let retry_after = Duration::from_secs(1);
             return Err(ProposeError::Unavailable { reason: "no leader".to_owned(), retry_after });
@@ -128,10 +135,12 @@ impl Electorate for Cluster {
     fn leading(&self) -> Option<u64> {
         self.inner.lock().unwrap().term
     }
-    fn members(&self) -> Vec<Member> {
-        self.inner.lock().unwrap().members.clone()
+    fn members(&self) -> Members {
+        Members { nodes: self.inner.lock().unwrap().members.clone(), joint: false }
     }
     async fn add_learner(&self, node: NodeId, addr: &str) -> Result<(), ProposeError> {
+        let broken = use_up(&mut self.inner.lock().unwrap().broken_steps);
+        assert!(!broken, "raft's membership is broken");
         let members = &mut self.inner.lock().unwrap().members;
         members.retain(|m| m.node != node);
         members.push(Member { node, votes: false, addr: addr.to_owned(), caught_up: true });
@@ -147,6 +156,13 @@ impl Electorate for Cluster {
         self.inner.lock().unwrap().members.retain(|m| m.node != node);
         Ok(())
     }
+}
+
+/// Whether there was one left to take away.
+fn use_up(left: &mut u32) -> bool {
+    let some = *left > 0;
+    *left = left.saturating_sub(1);
+    some
 }
 
 fn sealed() -> Sealed {
@@ -180,6 +196,8 @@ impl Clock for Cluster {
 
 impl Entropy for Cluster {
     fn fill(&self, bytes: &mut [u8]) {
+        let no_chance = self.inner.lock().unwrap().no_chance;
+        assert!(!no_chance, "chance is broken");
         let mut inner = self.inner.lock().unwrap();
         for byte in bytes {
             inner.draws = inner.draws.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

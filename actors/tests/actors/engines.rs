@@ -162,7 +162,7 @@ impl Process for Running {
             }
         }
         let status = over.wait_for(Option::is_some).await.unwrap().unwrap();
-        Exit { status: status.to_owned(), success: false }
+        Exit { status: status.to_owned() }
     }
 }
 
@@ -240,12 +240,13 @@ impl Http for Port {
     }
 }
 
+#[async_trait]
 impl Gpus for Port {
-    fn list(&self) -> Vec<Gpu> {
+    async fn list(&self) -> Result<Vec<Gpu>, GpuError> {
         self.0.panic_while(|inner| &mut inner.gpu_panics);
-        Vec::new()
+        Ok(Vec::new())
     }
-    fn read(&self) -> Result<Vec<GpuReading>, GpuError> {
+    async fn read(&self) -> Result<Vec<GpuReading>, GpuError> {
         Err(GpuError("there is none".to_owned()))
     }
 }

@@ -109,3 +109,17 @@ async fn the_leader_lets_new_nodes_learn_and_vote() {
     let recent = world.directory().membership().observe().recent;
     assert!(recent.iter().any(|step| step.contains("learns the log")), "{recent:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_step_of_rafts_membership_that_panics_is_taken_again() {
+    let world = World::start().await;
+    let me =
+        actors::ports::Member { node: ME, votes: true, addr: "10.0.0.1:7602".to_owned(), caught_up: true };
+    world.cluster.inner.lock().unwrap().members = vec![me];
+    world.cluster.inner.lock().unwrap().broken_steps = 2;
+    world.cluster.lead(Some(1));
+    join(&world.cluster, OTHER);
+    until("the other node learns", || world.cluster.inner.lock().unwrap().members.len() == 2).await;
+    let recent = world.directory().membership().observe().recent;
+    assert!(recent.iter().any(|step| step.contains("raft's membership is broken")), "{recent:?}");
+}

@@ -97,6 +97,25 @@ async fn an_engine_that_hangs_is_killed_and_started_anew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_busy_engine_keeps_its_streams_as_long_as_they_make_progress() {
+    let world = World::start().await;
+    let id = world.deploy("mock", FILE);
+    world.assign(id, ME);
+    world.until_ready(id).await;
+    let slot = world.directory().replica(id, 0).unwrap().acquire().unwrap();
+    world.machine.hang();
+    for _ in 0..60 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        slot.progressed();
+    }
+    assert_eq!(world.phase(id), Some(Phase::Ready));
+    assert_eq!(world.machine.when("term"), []);
+    let silent = Instant::now();
+    until("it restarts", || matches!(world.phase(id), Some(Phase::Restarting { attempt: 1, .. }))).await;
+    assert!(silent.elapsed() < Duration::from_secs(15), "{:?}", silent.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stop_lets_calls_finish_then_asks_and_then_kills() {
     let world = World::start().await;
     world.machine.behave(Manners { deaf: true, ..Manners::default() });

@@ -45,3 +45,29 @@ async fn a_replica_whose_actor_fails_is_started_again() {
     let children = world.directory().reconciler().observe().children;
     assert_eq!(children[&format!("replica/{id}/0")].restarts, 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_the_root_is_told() {
+    let world = World::start().await;
+    let id = world.deploy("llama", FILE);
+    let soon = Duration::from_secs(60);
+    assert!(tokio::time::timeout(soon, world.tree.ended()).await.is_err(), "all is well so far");
+    // The replica fails, and with each draw of a pause its supervisor, up to the root.
+    world.machine.break_replicas(1);
+    world.cluster.inner.lock().unwrap().no_chance = true;
+    world.assign(id, ME);
+    let reason = tokio::time::timeout(soon, world.tree.ended()).await.unwrap();
+    assert!(reason.contains("restart the node"), "{reason}");
+    assert_eq!(world.tree.ended().await, reason, "who asks later is told as well");
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_panics_is_tried_again() {
+    let world = World::start().await;
+    world.cluster.lead(Some(1));
+    world.cluster.inner.lock().unwrap().broken_proposals = 3;
+    let id = world.deploy("llama", FILE);
+    world.until_ready(id).await;
+    let parts = world.tree.observe().root.parts;
+    assert!(parts.values().all(|part| part.restarts == 0), "{parts:?}");
+}

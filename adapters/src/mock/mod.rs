@@ -29,7 +29,10 @@ pub fn answer(operation: Operation, body: &[u8]) -> Script {
             let reply = text::reply(operation, &ask, &wish);
             Script::reply(stamp, reply, &ask, wish)
         }
-        Operation::Embeddings => Script::whole(shape::embeddings(&stamp, &ask), &wish),
+        Operation::Embeddings => match shape::embeddings(&stamp, &ask) {
+            Ok(body) => Script::whole(body, &wish),
+            Err(reason) => Script::refusal(400, &reason, None, &wish),
+        },
         Operation::Models => Script::whole(shape::models(), &wish),
     }
 }

@@ -11,6 +11,10 @@ use crate::call::Operation;
 const EPOCH_S: u64 = 1_700_000_000;
 const DIMENSIONS: u32 = 16;
 const DIMENSIONS_MAX: u32 = 8192;
+/// Texts in one request at most, as OpenAI has it.
+const INPUTS_MAX: usize = 2048;
+/// Numbers in one answer at most: texts times dimensions.
+const NUMBERS_MAX: usize = 1 << 19;
 
 /// What all parts of one answer share.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,7 +88,8 @@ pub(super) fn models() -> Bytes {
     json!({ "object": "list", "data": [model] }).to_string().into()
 }
 
-pub(super) fn embeddings(stamp: &Stamp, ask: &Ask) -> Bytes {
+/// Vectors of the texts; otherwise which limit they break.
+pub(super) fn embeddings(stamp: &Stamp, ask: &Ask) -> Result<Bytes, String> {
     let inputs: Vec<String> = match &ask.input {
         // A list of numbers is one text, already cut into tokens.
         Value::Array(items) if !items.is_empty() && !items[0].is_number() => {
@@ -93,6 +98,17 @@ pub(super) fn embeddings(stamp: &Stamp, ask: &Ask) -> Bytes {
         other => vec![text_of(other)],
     };
     let dimensions = ask.dimensions.unwrap_or(DIMENSIONS).clamp(1, DIMENSIONS_MAX);
+    let count = inputs.len();
+    if count > INPUTS_MAX {
+        return Err(format!("input has {count} texts: the mock embeds at most {INPUTS_MAX} at once"));
+    }
+    let numbers = count * dimensions as usize;
+    if numbers > NUMBERS_MAX {
+        return Err(format!(
+            "{count} texts with {dimensions} dimensions make {numbers} numbers: the mock makes at most \
+             {NUMBERS_MAX}; send fewer texts or ask for fewer dimensions"
+        ));
+    }
     let base64 = ask.encoding_format.as_deref() == Some("base64");
     let data: Vec<Value> = inputs
         .iter()
@@ -104,7 +120,7 @@ pub(super) fn embeddings(stamp: &Stamp, ask: &Ask) -> Bytes {
         })
         .collect();
     let usage = json!({ "prompt_tokens": stamp.prompt_tokens, "total_tokens": stamp.prompt_tokens });
-    json!({ "object": "list", "data": data, "model": stamp.model, "usage": usage }).to_string().into()
+    Ok(json!({ "object": "list", "data": data, "model": stamp.model, "usage": usage }).to_string().into())
 }
 
 /// A vector of length 1 that depends on the text alone.

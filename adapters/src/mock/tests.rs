@@ -171,6 +171,20 @@ fn embeddings_are_unit_vectors_of_their_text() {
 }
 
 #[test]
+fn embeddings_that_would_be_too_large_are_refused_with_the_limit() {
+    let ask = |texts: usize, dimensions: u32| {
+        let body = json!({"model": "e", "input": vec!["a"; texts], "dimensions": dimensions});
+        let script = answer(Operation::Embeddings, body.to_string().as_bytes());
+        (script.status, read_error(&script.collect().0).map(|error| error.message).unwrap_or_default())
+    };
+    assert_eq!(ask(64, 8192).0, 200);
+    let (status, message) = ask(65, 8192);
+    assert!(status == 400 && message.contains("at most 524288"), "{status} {message}");
+    let (status, message) = ask(2049, 1);
+    assert!(status == 400 && message.contains("at most 2048"), "{status} {message}");
+}
+
+#[test]
 fn completions_and_models_have_their_shapes() {
     let script = answer(Operation::Completions, br#"{"model":"m","prompt":"hi","stream":true}"#);
     let (events, done) = events(script);

@@ -103,11 +103,6 @@ impl Platter {
         self.with(|inner| inner.visible.bytes)
     }
 
-    /// How many writes a crash could take back now.
-    pub fn undurable(&self) -> usize {
-        self.with(|inner| inner.pending.len())
-    }
-
     /// Every row a family has, as its users see it: for invariants that look at disks directly.
     pub fn dump(&self, family: Family) -> Rows {
         self.with(|inner| inner.visible.of(family).iter().map(|(k, v)| (k.clone(), v.clone())).collect())

@@ -19,6 +19,7 @@ use crate::board::Board;
 use crate::codec::{seal, unseal};
 use crate::disk::{Batch, Disk, Error, Family, Range, View};
 use crate::raft::{Answer, Entry, LogId, Snapshot, SnapshotMeta, StoredMembership, Types};
+use crate::record::Unreadable;
 
 /// At most so many entries go into one write, and then answers go out.
 const APPLY_ENTRIES_MAX: usize = 256;
@@ -61,19 +62,21 @@ impl Machine {
         self.board.applied(&self.state, index, membership.then_some(&self.applied.membership));
     }
 
-    /// Applies one entry in memory and collects what to write.
-    fn step(&mut self, entry: Entry, group: &mut Group) -> Answer {
-        self.applied.last = Some(entry.log_id);
-        match entry.payload {
+    /// Applies one entry in memory and collects what to write. An entry that cannot be applied changes nothing: skipping it
+    /// would make this node's tables differ from the others' for good.
+    fn step(&mut self, entry: Entry, group: &mut Group) -> Result<Answer, Unreadable> {
+        let index = entry.log_id.index();
+        let answer = match entry.payload {
             EntryPayload::Blank => Answer(None),
             EntryPayload::Membership(membership) => {
                 self.applied.membership = StoredMembership::new(Some(entry.log_id), membership);
                 group.membership = true;
                 Answer(None)
             }
-            EntryPayload::Normal(envelope) => {
+            EntryPayload::Normal(record) => {
+                let envelope = record.open(index)?;
                 let mut changes = domain::Changes::new();
-                let outcome = self.state.apply(entry.log_id.index(), &envelope, &mut changes);
+                let outcome = self.state.apply(index, &envelope, &mut changes);
                 for change in changes {
                     let key = row_key(self.applied.generation, &change.key);
                     match change.value {
@@ -86,7 +89,9 @@ impl Machine {
                 }
                 Answer(Some(outcome))
             }
-        }
+        };
+        self.applied.last = Some(entry.log_id);
+        Ok(answer)
     }
 
     /// Writes a group, publishes the tables, and only then answers.
@@ -153,8 +158,14 @@ impl RaftStateMachine<Types> for Machine {
     {
         let mut group = Group::default();
         while let Some((entry, responder)) = entries.try_next().await? {
-            let answer = self.step(entry, &mut group);
-            group.answers.push((responder, answer));
+            match self.step(entry, &mut group) {
+                Ok(answer) => group.answers.push((responder, answer)),
+                Err(unreadable) => {
+                    // What came before it is good and stays.
+                    self.finish(group).await?;
+                    return Err(io::Error::other(unreadable));
+                }
+            }
             if group.full() {
                 self.finish(std::mem::take(&mut group)).await?;
             }

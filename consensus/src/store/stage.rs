@@ -73,9 +73,11 @@ impl Stage {
         }
         let mut batch = Batch::default();
         for (row, stored) in rows {
-            state
-                .load(&row, unseal(&row, &stored).map_err(garbled)?)
-                .map_err(|e| Error::refused(format!("the snapshot cannot be used here, {e}")))?;
+            state.load(&row, unseal(&row, &stored).map_err(garbled)?).map_err(|e| {
+                Error::refused(format!(
+                    "the snapshot is not understood ({e}): start the newer version of llmhub on this node"
+                ))
+            })?;
             batch.put(Family::Tables, row_key(generation, &row), stored);
         }
         Ok(self.disk.write(batch, false).await?)

@@ -98,3 +98,41 @@ fn sealed(key: &[u8], value: &[u8]) -> Vec<u8> {
     }
     [value, &(!crc).to_be_bytes()].concat()
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_node_stops_at_a_command_of_a_newer_version_and_says_which_it_takes() {
+    use consensus::disk::{Batch, Disk};
+    let mut world = World::with_voters(64, 1).await;
+    put(&world.node(1), 1).await;
+    world.crash(1, Crash::KeepsAll).await;
+    let platter = world.members[&NodeId(1)].platter.clone();
+    // The same command again as the next entry, as a newer leader would have sent it.
+    let (key, stored) = platter.dump(Family::Log).pop().unwrap();
+    let index = u64::from_be_bytes(key[..].try_into().unwrap());
+    let next = (index + 1).to_be_bytes();
+    let entry = patched(&stored[..stored.len() - 4], "index", index as u8, index as u8 + 1);
+    let entry = patched(&entry, "version", 1, 9);
+    let mut batch = Batch::default();
+    batch.put(Family::Log, next.to_vec(), sealed(&next, &entry));
+    platter.open().write(batch, true).await.unwrap();
+    let why = match world.start(1).await {
+        Err(Error::Storage { why }) => why,
+        Err(other) => panic!("{other:?}"),
+        Ok(node) => match node.stopped().await {
+            Error::Storage { why } => why,
+            other => panic!("{other:?}"),
+        },
+    };
+    assert!(why.contains("feature level 9") && why.contains("newer version of llmhub"), "{why}");
+    let seen = world.seen(1);
+    assert_eq!((seen.state.keys.len(), seen.applied), (1, index), "neither applied nor skipped");
+}
+
+/// MessagePack in which the first field of this name goes from one small number to another.
+fn patched(bytes: &[u8], field: &str, from: u8, to: u8) -> Vec<u8> {
+    let old = [field.as_bytes(), &[from]].concat();
+    let at = bytes.windows(old.len()).position(|window| window == old).unwrap() + field.len();
+    let mut bytes = bytes.to_vec();
+    bytes[at] = to;
+    bytes
+}

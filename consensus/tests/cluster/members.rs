@@ -1,6 +1,7 @@
 //! Nodes that come, go, move and lose their disks.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use consensus::Error;
 use consensus::mem::Crash;
@@ -107,16 +108,128 @@ async fn a_node_tells_its_new_address_from_where_it_is() {
     let world = World::with_voters(44, 3).await;
     let follower = world.follower().await;
     let id = follower.id();
-    follower.set_addr(id, "moved:1").await.unwrap();
-    follower.set_addr(id, "moved:1").await.unwrap();
+    let addr = world.move_away(id);
+    follower.set_addr(id, &addr).await.unwrap();
+    follower.set_addr(id, &addr).await.unwrap();
     world
-        .until("everyone knows", |w| {
-            (1..=3).all(|n| w.seen(n).addrs.get(&id).is_some_and(|a| a == "moved:1"))
-        })
+        .until("everyone knows", |w| (1..=3).all(|n| w.seen(n).addrs.get(&id).is_some_and(|a| *a == addr)))
         .await;
     assert!(matches!(
         follower.set_addr(NodeId(9), "x:1").await,
         Err(Error::Refused { .. } | Error::Unavailable { .. })
     ));
     put(&follower, 1).await;
+}
+
+/// Leaves a change of voters half way: whoever asked for it gives up before the second of its two steps.
+async fn break_off_a_change(world: &World, voters: BTreeSet<NodeId>) {
+    let leader = world.leader().await;
+    for member in world.members.values() {
+        member.platter.set_latency(Duration::from_millis(300));
+    }
+    let change = tokio::spawn({
+        let leader = leader.clone();
+        async move { leader.set_voters(voters).await }
+    });
+    world.until("the first step is under way", |_| leader.status().joint).await;
+    change.abort();
+    for member in world.members.values() {
+        member.platter.set_latency(Duration::ZERO);
+    }
+    world.until("the first step is done", |w| w.seen(leader.id().0).voters.len() == 4).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_voters_that_was_broken_off_is_ended_by_setting_them_again() {
+    for leader_dies in [false, true] {
+        let mut world = World::with_voters(46, 3).await;
+        put(&world.node(1), 1).await;
+        world.join(4).await;
+        world.converge().await;
+        let first = world.leader().await.id();
+        let leaves = world.follower().await.id();
+        let mut wanted = ids([1, 2, 3, 4]);
+        wanted.remove(&leaves);
+        break_off_a_change(&world, wanted.clone()).await;
+        if leader_dies {
+            world.until("all know", |w| w.statuses().iter().all(|s| s.joint)).await;
+            world.crash(first.0, Crash::LosesAll).await;
+            world
+                .until("another one leads", |w| {
+                    w.statuses().iter().any(|s| s.leader.is_some_and(|l| l != first))
+                })
+                .await;
+        }
+        let leader = world.leader().await;
+        put(&leader, 2).await;
+        let status = leader.status();
+        assert!(status.joint && status.changing, "nobody ends it by itself: {status:#?}");
+        assert_eq!(status.voters, ids([1, 2, 3, 4]));
+        leader.set_voters(wanted.clone()).await.unwrap();
+        let status = leader.status();
+        assert!(!status.joint, "{status:#?}");
+        assert_eq!(status.voters, wanted);
+        put(&leader, 3).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_voter_that_comes_back_elsewhere_after_a_change_of_leader_is_heard() {
+    for seed in 70..75 {
+        let mut world = World::with_voters(seed, 3).await;
+        put(&world.node(1), 1).await;
+        let old = world.leader().await;
+        let away = world.follower().await.id();
+        world.crash(away.0, Crash::LosesAll).await;
+        let heir = world.statuses().into_iter().map(|s| s.id).find(|id| *id != old.id()).unwrap();
+        world.until("the heir can be reached", |_| old.status().heard_ms.contains_key(&heir)).await;
+        old.transfer(heir).await.unwrap();
+        put(&old, 2).await;
+        let addr = world.move_away(away);
+        let back = world.start(away.0).await.unwrap();
+        put(&back, 3).await;
+        back.read().await.unwrap_err();
+        back.set_addr(away, addr).await.unwrap();
+        assert_eq!(world.converge().await, 3);
+        back.read().await.unwrap();
+        assert_eq!(world.leader().await.id(), heir, "seed {seed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_learner_whose_leader_died_while_it_moved_is_heard() {
+    for seed in 80..85 {
+        let mut world = World::with_voters(seed, 3).await;
+        world.join(4).await;
+        put(&world.node(4), 1).await;
+        world.converge().await;
+        let dead = world.leader().await.id();
+        world.crash(4, Crash::LosesAll).await;
+        world.crash(dead.0, Crash::LosesAll).await;
+        let addr = world.move_away(NodeId(4));
+        let back = world.start(4).await.unwrap();
+        put(&back, 2).await;
+        back.set_addr(NodeId(4), addr).await.unwrap();
+        assert_eq!(world.converge().await, 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_listens_elsewhere_than_it_says_is_never_heard_of() {
+    let mut world = World::with_voters(47, 1).await;
+    put(&world.node(1), 1).await;
+    world.move_away(NodeId(2));
+    world.join(2).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let status = world.node(1).status();
+    assert_eq!(status.learners, ids([2]));
+    assert!(!status.heard_ms.contains_key(&NodeId(2)), "{status:#?}");
+    assert!(!status.matched.contains_key(&NodeId(2)), "{status:#?}");
+    world.join(3).await;
+    world
+        .until("a node that can be reached is heard of", |w| {
+            let status = w.node(1).status();
+            status.heard_ms.contains_key(&NodeId(3)) && status.matched.contains_key(&NodeId(3))
+        })
+        .await;
 }

@@ -21,6 +21,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(crate) struct Net {
     up: BTreeMap<NodeId, Consensus>,
+    /// Where those listen that listen elsewhere than at first.
+    pub(crate) moved: BTreeMap<NodeId, String>,
     cut: BTreeSet<(NodeId, NodeId)>,
     /// Answers that are lost on their way back, by who asked.
     pub(crate) deaf: BTreeSet<NodeId>,
@@ -36,6 +38,18 @@ struct Wire {
     me: NodeId,
     epoch: Instant,
     net: Arc<Mutex<Net>>,
+}
+
+/// Where a node listens at first.
+pub(crate) fn home(id: NodeId) -> String {
+    format!("host-{}:7602", id.0)
+}
+
+impl Net {
+    fn listens(&self, peer: &Peer) -> bool {
+        let moved = self.moved.get(&peer.id);
+        self.up.contains_key(&peer.id) && moved.map_or(peer.addr == home(peer.id), |at| *at == peer.addr)
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -71,8 +85,7 @@ impl Wire {
 #[async_trait]
 impl Link for Wire {
     async fn call(&self, to: Peer, kind: Kind, body: Bytes, deadline: Duration) -> Result<Bytes, LinkError> {
-        let gone = !lock(&self.net).up.contains_key(&to.id);
-        if gone {
+        if !lock(&self.net).listens(&to) {
             return Err(LinkError::Unreachable("connection refused".to_owned()));
         }
         let Some(target) = self.hop(to.id, kind.name()).await else { return self.lost(deadline).await };
@@ -91,6 +104,9 @@ impl Link for Wire {
         chunks: BoxStream<'static, Result<Bytes, io::Error>>,
         deadline: Duration,
     ) -> Result<Bytes, LinkError> {
+        if !lock(&self.net).listens(&to) {
+            return Err(LinkError::Unreachable("connection refused".to_owned()));
+        }
         let Some(target) = self.hop(to.id, "snapshot").await else { return self.lost(deadline).await };
         let most = {
             let mut net = lock(&self.net);
@@ -161,7 +177,8 @@ impl World {
             .entry(id)
             .or_insert_with(|| Member { platter: Platter::new(), seen: Arc::default() });
         self.starts += 1;
-        let mut config = Config::new(id, format!("host-{}:7602", id.0), self.seed * 1000 + self.starts);
+        let addr = lock(&self.net).moved.get(&id).cloned().unwrap_or_else(|| home(id));
+        let mut config = Config::new(id, addr, self.seed * 1000 + self.starts);
         (self.tune)(&mut config);
         let seen = Arc::clone(&member.seen);
         let epoch = self.epoch;
@@ -182,7 +199,7 @@ impl World {
     pub(crate) async fn join(&mut self, id: u64) -> Consensus {
         let node = self.start(id).await.unwrap();
         let leader = self.leader().await;
-        leader.add_learner(NodeId(id), format!("host-{id}:7602")).await.unwrap();
+        leader.add_learner(NodeId(id), home(NodeId(id))).await.unwrap();
         node
     }
 
@@ -201,6 +218,13 @@ impl World {
         if let Some(node) = node {
             node.shutdown().await;
         }
+    }
+
+    /// The next start of a node will be elsewhere.
+    pub(crate) fn move_away(&self, id: NodeId) -> String {
+        let addr = format!("moved-{}:7602", id.0);
+        lock(&self.net).moved.insert(id, addr.clone());
+        addr
     }
 
     pub(crate) fn cut(&self, a: u64, b: u64) {
@@ -240,7 +264,10 @@ impl World {
                 .values()
                 .filter(|node| node.is_leader() && node.status().role == consensus::Role::Leader)
                 .max_by_key(|node| node.status().term)
-                .filter(|node| node.status().quorum_ms.is_none_or(|ms| ms < 400))
+                .filter(|node| {
+                    let status = node.status();
+                    status.voters.len() == 1 || status.quorum_ms.is_none_or(|ms| ms < 400)
+                })
                 .cloned();
             found.is_some()
         })

@@ -83,3 +83,28 @@ async fn a_message_in_another_nodes_name_is_refused() {
     let answer = world.node(1).handle(NodeId(3), consensus::Kind::Append, "rubbish".into()).await;
     assert!(matches!(answer, Err(Error::Refused { .. })));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_is_too_large_is_refused_on_the_spot() {
+    let world = World::with_voters(8, 1).await;
+    let mut large = create(1);
+    let domain::Command::Key(domain::key::Command::Create { name, .. }) = &mut large.command else {
+        panic!()
+    };
+    *name = "x".repeat(consensus::COMMAND_BYTES_MAX);
+    let answer = world.node(1).propose(large).await;
+    assert!(matches!(answer, Err(Error::TooLarge { .. })), "{answer:?}");
+    put(&world.node(1), 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_newer_than_the_leader_is_refused_and_stops_nobody() {
+    let world = World::with_voters(9, 3).await;
+    let mut newer = create(1);
+    newer.version += 1;
+    let answer = world.follower().await.propose(newer).await;
+    let Err(Error::Refused { why }) = answer else { panic!("{answer:?}") };
+    assert!(why.contains("upgrade every node first"), "{why}");
+    put(&world.node(1), 2).await;
+    assert_eq!(world.converge().await, 1);
+}

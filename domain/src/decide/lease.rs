@@ -64,7 +64,8 @@ impl Leases {
                 .is_some_and(|(life, at)| *life == node.incarnation && now < at + LEASE_MS);
             match node.standing {
                 Standing::Lost if fresh => verdicts.push(Verdict::Return(node.id)),
-                Standing::Active | Standing::Leaving
+                // What leaves is on its way out already; back from lost, it would be taken for one that stays.
+                Standing::Active | Standing::Stopped
                     if !fresh && now >= self.ends(node.id) && losses < LOSSES_PER_TICK_MAX =>
                 {
                     verdicts.push(Verdict::Lose(node.id, node.incarnation));

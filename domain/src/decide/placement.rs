@@ -213,7 +213,7 @@ fn displaced(problem: &Problem<'_>, deployment: &Deployment, ordinal: u32) -> Op
     match problem.view.state.nodes.get(&replica.node).map(|n| n.standing) {
         None | Some(Standing::Leaving) => return Some(Reason::NodeGone(replica.node)),
         Some(Standing::Lost) => return Some(Reason::NodeLost(replica.node)),
-        Some(Standing::Active) => {}
+        Some(Standing::Active | Standing::Stopped) => {}
     }
     matches!(replica.phase, Phase::Failed { .. }).then_some(Reason::Failed(replica.node))
 }

@@ -4,8 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{DeploymentId, Epoch, NodeId, ProviderName};
-use crate::tables::deployment::{Deployment, Desired, Phase};
-use crate::view::View;
+use crate::tables::deployment::{Deployment, Desired, Phase, Replica};
+use crate::tables::node::{Node, Standing};
+use crate::view::{Health, View};
 
 /// At most this share of the nodes is left out of routing for being suspect, in percent: when more seem gone, the
 /// observer is more likely to be the one that is cut off.
@@ -86,37 +87,76 @@ pub fn targets(view: &View, model: &str) -> Result<Vec<Target>, Reason> {
         }
     }
     found.extend(view.state.providers_of(model).map(|name| Target::Provider(name.clone())));
-    if found.is_empty()
-        && let Some((provider, rest)) = model.split_once('/')
-        && view.state.providers_of(rest).any(|name| name.as_str() == provider)
-    {
-        found.push(Target::Provider(ProviderName::from(provider)));
+    if found.is_empty() {
+        found.extend(named_provider(view, model).map(|(name, _)| Target::Provider(name.clone())));
     }
     if found.is_empty() { Err(reason) } else { Ok(found) }
+}
+
+/// The provider that `provider/model` names, and what it calls the model, if it offers that.
+pub fn named_provider<'a>(view: &'a View, model: &'a str) -> Option<(&'a ProviderName, &'a str)> {
+    let (provider, rest) = model.split_once('/')?;
+    let name = view.state.providers_of(rest).find(|name| name.as_str() == provider)?;
+    Some((name, rest))
+}
+
+/// Whether a call under way at a replica is given up, because its node is gone. A node that is heard of, or that stops in
+/// order, finishes what it has; and as long as only this node's suspicion speaks against it, the connection to it tells
+/// better. Where the replica is placed now says nothing about calls to where it was.
+pub fn given_up(view: &View, id: DeploymentId, ordinal: u32, epoch: Epoch, node: NodeId) -> bool {
+    if node == view.me {
+        return false;
+    }
+    let Some(row) = view.state.nodes.get(&node) else { return true };
+    let heard = view.liveness.nodes.get(&node).map(|(health, _)| *health);
+    if heard == Some(Health::Alive) || matches!(row.standing, Standing::Stopped | Standing::Leaving) {
+        return false;
+    }
+    if heard == Some(Health::Down) && trusts_suspicion(view) {
+        return true;
+    }
+    let placed = view.state.deployments.get(&id).and_then(|d| d.replica(ordinal));
+    row.standing == Standing::Lost && placed.is_none_or(|replica| replica.epoch != epoch)
 }
 
 fn replicas(view: &View, deployment: &Deployment) -> Result<Vec<Target>, Reason> {
     if deployment.desired == Desired::Stopped || deployment.spec.replicas == 0 {
         return Err(Reason::Stopped(deployment.id));
     }
-    let ready = || deployment.replicas.iter().filter(|r| r.phase == Phase::Ready);
+    let ready = || deployment.replicas.iter().filter(|r| is_ready(view, r));
     if ready().next().is_none() {
         return Err(Reason::NoneReady {
             id: deployment.id,
             wanted: deployment.spec.replicas,
-            why: why_not_ready(deployment),
+            why: why_not_ready(view, deployment),
         });
     }
     let trust = trusts_suspicion(view);
-    let target = |r: &crate::deployment::Replica| Target::Replica {
-        id: deployment.id,
-        ordinal: r.ordinal,
-        epoch: r.epoch,
-        node: r.node,
-    };
+    let target =
+        |r: &Replica| Target::Replica { id: deployment.id, ordinal: r.ordinal, epoch: r.epoch, node: r.node };
     let usable = |node: NodeId| node == view.me || !trust || !view.liveness.suspects(node);
     let found: Vec<Target> = ready().filter(|r| usable(r.node)).map(target).collect();
     if found.is_empty() { Err(Reason::Unreachable(deployment.id)) } else { Ok(found) }
+}
+
+/// Whether a replica answers, as far as the tables and its node's life tell.
+pub fn is_ready(view: &View, replica: &Replica) -> bool {
+    replica.phase == Phase::Ready && speaks(view, replica.node)
+}
+
+/// How many replicas of a deployment answer.
+pub fn ready(view: &View, deployment: &Deployment) -> usize {
+    deployment.replicas.iter().filter(|r| is_ready(view, r)).count()
+}
+
+/// Whether the tables speak of a node's present life: what they say of its replicas is over once it was stopped, and not
+/// yet true again when it has started a moment ago. Of itself a node knows better.
+fn speaks(view: &View, node: NodeId) -> bool {
+    let present = |row: &Node| {
+        row.standing != Standing::Stopped
+            && view.liveness.life(node).is_none_or(|life| life <= row.incarnation)
+    };
+    node == view.me || view.state.nodes.get(&node).is_none_or(|row| present(row))
 }
 
 /// Whether this node's suspicions may take nodes out of routing: not when they are too many at once.
@@ -125,8 +165,8 @@ fn trusts_suspicion(view: &View) -> bool {
     let (mut all, mut gone) = (1, 0);
     for node in others {
         all += 1;
-        // Nodes the cluster already gave up say nothing about the observer.
-        if node.standing == crate::node::Standing::Lost {
+        // Nodes the cluster gave up, or that said that they stop, say nothing about the observer.
+        if matches!(node.standing, Standing::Lost | Standing::Stopped) {
             all -= 1;
         } else if view.liveness.suspects(node.id) {
             gone += 1;
@@ -135,7 +175,7 @@ fn trusts_suspicion(view: &View) -> bool {
     gone * 100 <= all * SUSPECTS_PERCENT_MAX
 }
 
-fn why_not_ready(deployment: &Deployment) -> String {
+fn why_not_ready(view: &View, deployment: &Deployment) -> String {
     let told = deployment.replicas.iter().find_map(|r| match &r.phase {
         Phase::Failed { reason } => Some(format!("replica {} failed: {reason}", r.ordinal)),
         Phase::Restarting { attempt, reason } => {
@@ -144,30 +184,26 @@ fn why_not_ready(deployment: &Deployment) -> String {
         _ => None,
     });
     let refused = || deployment.refusals.values().max_by_key(|r| r.at).map(|r| r.reason.clone());
-    told.or_else(refused).unwrap_or_else(|| "it is being placed and started".to_owned())
+    let restarts = || {
+        let waits = deployment.replicas.iter().find(|r| r.phase == Phase::Ready && !speaks(view, r.node))?;
+        Some(format!("node {} is being restarted; another takes over if that takes long", waits.node))
+    };
+    told.or_else(refused).or_else(restarts).unwrap_or_else(|| "it is being placed and started".to_owned())
 }
 
-/// Puts the best target first: not avoided, own replicas before providers, fewest calls in flight, then the lowest
-/// latency; ties go by `draw`, so that equal targets share the load.
-pub fn order(targets: &mut [(Target, Load)], draw: u64) {
-    let mut keyed: Vec<_> = targets
-        .iter()
-        .cloned()
-        .enumerate()
-        .map(|(i, (target, load))| {
-            let rank = match target {
-                Target::Replica { .. } => 0u8,
-                Target::Provider(_) => 1,
-            };
-            // Latencies are compared in steps of a power of two: small differences are noise, not a preference.
-            let step = 64 - load.latency_us.leading_zeros();
-            ((load.avoid, rank, load.in_flight, step, scatter(draw, i as u64)), (target, load))
-        })
-        .collect();
-    keyed.sort_by_key(|(key, _)| *key);
-    for (slot, (_, item)) in targets.iter_mut().zip(keyed) {
-        *slot = item;
-    }
+/// The place of the best target: not avoided, own replicas before providers, fewest calls in flight, then the lowest
+/// latency; ties go by `draw`, so that equal targets share the load. `None` when there is none.
+pub fn best<'a>(targets: impl IntoIterator<Item = (&'a Target, Load)>, draw: u64) -> Option<usize> {
+    let keyed = targets.into_iter().enumerate().map(|(place, (target, load))| {
+        let rank = match target {
+            Target::Replica { .. } => 0u8,
+            Target::Provider(_) => 1,
+        };
+        // Latencies are compared in steps of a power of two: small differences are noise, not a preference.
+        let step = 64 - load.latency_us.leading_zeros();
+        (load.avoid, rank, load.in_flight, step, scatter(draw, place as u64), place)
+    });
+    keyed.min().map(|(.., place)| place)
 }
 
 /// Splitmix64 of a draw and a place: an even shuffle of what is otherwise equal.

@@ -10,7 +10,7 @@ use super::Context;
 use crate::State;
 use crate::command::{Outcome, RejectClass, Reply};
 use crate::ids::{DeploymentId, Epoch, Millis, ModelId, NodeId, check_name};
-use crate::limits::{ARGS_MAX, ENV_MAX, REPLICAS_MAX, cut_reason};
+use crate::limits::{ARGS_MAX, ENV_MAX, REPLICAS_MAX, SPEC_BYTES_MAX, cut_reason};
 use crate::table::Row;
 
 /// What is wanted: chosen by the user, unchanged by the cluster.
@@ -133,10 +133,6 @@ impl Deployment {
     /// The replica of that number, if it is placed.
     pub fn replica(&self, ordinal: u32) -> Option<&Replica> {
         self.replicas.iter().find(|r| r.ordinal == ordinal)
-    }
-    /// How many replicas answer.
-    pub fn ready(&self) -> usize {
-        self.replicas.iter().filter(|r| r.phase == Phase::Ready).count()
     }
     /// How many replicas should run now.
     pub fn wanted(&self) -> u32 {
@@ -414,6 +410,12 @@ fn check_spec(spec: &Spec) -> Result<(), Reject> {
     }
     if spec.args.len() > ARGS_MAX {
         return Err(bad("args", format!("pass at most {ARGS_MAX} arguments")));
+    }
+    let bytes: usize = spec.env.iter().flat_map(|(k, v)| [k, v]).chain(&spec.args).map(String::len).sum();
+    if bytes > SPEC_BYTES_MAX {
+        let hint =
+            format!("they take {bytes} bytes together, {SPEC_BYTES_MAX} at most: put more into a file");
+        return Err(bad("env or args", hint));
     }
     if spec.env.values().chain(&spec.args).any(|v| v.contains('\0')) {
         return Err(bad("env or args", "leave out NUL characters".to_owned()));

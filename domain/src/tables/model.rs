@@ -6,6 +6,7 @@ use super::Context;
 use crate::State;
 use crate::command::{Outcome, RejectClass, Reply};
 use crate::ids::{Millis, ModelId, check_name};
+use crate::limits::PLACE_LEN_MAX;
 use crate::table::Row;
 
 /// A registered model.
@@ -81,6 +82,10 @@ pub(crate) fn apply(state: &mut State, command: &Command, ctx: &mut Context<'_>)
         Command::Put(model) => {
             check_name(model.id.as_str())
                 .map_err(|hint| Reject::BadName { id: model.id.0.clone(), hint: hint.to_owned() })?;
+            if model.path.as_ref().map_or(0, String::len).max(model.description.len()) > PLACE_LEN_MAX {
+                let hint = format!("its path and description may have {PLACE_LEN_MAX} bytes each");
+                return Err(Reject::BadName { id: model.id.0.clone(), hint }.into());
+            }
             match state.models.get(&model.id) {
                 Some(old) if old.path != model.path => return Err(Reject::Taken(model.id.clone()).into()),
                 Some(_) => {}

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Context;
+use super::{Context, token};
 use crate::State;
 use crate::command::{Outcome, RejectClass, Reply};
-use crate::ids::{Incarnation, Millis, NodeId, check_name};
+use crate::ids::{Incarnation, Millis, NodeId, TokenId, check_name};
 use crate::table::Row;
 
 /// A GPU as the scheduler sees it.
@@ -44,6 +44,16 @@ pub enum Standing {
     Lost,
     /// It is leaving for good: its work goes elsewhere first.
     Leaving,
+    /// It was stopped in order and is expected back: nothing is routed to it and nothing new is placed on it, and what it
+    /// has waits for it until its lease runs out.
+    Stopped,
+}
+
+impl Standing {
+    /// Whether it takes part, or is expected to do so again in a moment.
+    pub fn counts(self) -> bool {
+        matches!(self, Standing::Active | Standing::Stopped)
+    }
 }
 
 /// A node of the cluster.
@@ -62,7 +72,7 @@ pub struct Node {
     /// Public key (X25519) that secrets are wrapped for.
     #[serde(with = "serde_bytes")]
     pub seal_public: Vec<u8>,
-    /// SHA-256 of its current certificate's public key.
+    /// SHA-256 of its certificate.
     #[serde(with = "serde_bytes")]
     pub cert_fingerprint: Vec<u8>,
     /// Its present start.
@@ -101,8 +111,19 @@ impl Row for Gone {
 /// Changes of the nodes table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
-    /// A new node comes in (or the first one bootstraps). `joined_at`, `since` and `standing` of the row are set by `apply`.
+    /// The first node makes the cluster. `joined_at`, `since` and `standing` of the row are set by `apply`.
     Join(Node),
+    /// A newcomer comes in by a token, which that uses once. One that was let in before and asks again, with the same keys,
+    /// uses nothing.
+    Admit {
+        /// Its row, as for `Join`.
+        node: Node,
+        /// The token's id.
+        token: TokenId,
+        /// SHA-256 of the secret part that was shown.
+        #[serde(with = "serde_bytes")]
+        hash: Vec<u8>,
+    },
     /// A known node started again, or learnt something new about itself.
     Register {
         /// Which node.
@@ -119,6 +140,13 @@ pub enum Command {
         capacity: Capacity,
         /// The program's version.
         version: String,
+    },
+    /// Its process stops in order and means to come back.
+    Stop {
+        /// Which node.
+        id: NodeId,
+        /// The life that ends; a newer one does not.
+        incarnation: Incarnation,
     },
     /// The leader saw its lease run out.
     Lose {
@@ -165,6 +193,19 @@ pub enum Reject {
         /// How it should look.
         hint: String,
     },
+    /// Another node has the id.
+    #[error(
+        "node {0} is in the cluster already, with other keys: wipe the data directory to join as a new node"
+    )]
+    IdTaken(NodeId),
+    /// It cannot be removed while it takes part in keeping the cluster's secrets.
+    #[error("node {0} is there and votes: let it go with `llmhub node leave`, or stop it first")]
+    InUse(NodeId),
+    /// Nobody else could open the cluster's secrets.
+    #[error(
+        "node {0} is the only one that can open the cluster's secrets: without it no node could join any more"
+    )]
+    LastKeeper(NodeId),
     /// No such node.
     #[error("there is no node {0} in this cluster: it was removed, or never joined")]
     Unknown(NodeId),
@@ -176,7 +217,11 @@ pub enum Reject {
 impl Reject {
     pub(crate) fn class(&self) -> RejectClass {
         match self {
-            Reject::NameTaken { .. } | Reject::Stale(_) => RejectClass::Conflict,
+            Reject::NameTaken { .. }
+            | Reject::IdTaken(_)
+            | Reject::InUse(_)
+            | Reject::LastKeeper(_)
+            | Reject::Stale(_) => RejectClass::Conflict,
             Reject::BadName { .. } => RejectClass::Invalid,
             Reject::Unknown(_) => RejectClass::NotFound,
         }
@@ -185,9 +230,24 @@ impl Reject {
 
 pub(crate) fn apply(state: &mut State, command: &Command, ctx: &mut Context<'_>) -> Outcome {
     match command {
-        Command::Join(node) => join(state, node, ctx),
+        Command::Join(node) => {
+            let namesake = may_join(state, node)?;
+            join(state, node, namesake, ctx)
+        }
+        Command::Admit { node, token, hash } => {
+            let namesake = may_join(state, node)?;
+            if state.nodes.contains(&node.id) {
+                token::check(state, *token, hash)?;
+            } else {
+                token::spend(state, *token, hash, ctx)?;
+            }
+            join(state, node, namesake, ctx)
+        }
         Command::Register { id, incarnation, zone, cluster_addr, http_addr, capacity, version } => {
             let mut node = find(state, *id)?;
+            if *incarnation < node.incarnation {
+                return Err(Reject::Stale(*id).into());
+            }
             let reborn = node.incarnation != *incarnation;
             node.incarnation = *incarnation;
             node.zone.clone_from(zone);
@@ -195,22 +255,35 @@ pub(crate) fn apply(state: &mut State, command: &Command, ctx: &mut Context<'_>)
             node.http_addr.clone_from(http_addr);
             node.capacity.clone_from(capacity);
             node.version.clone_from(version);
+            if node.standing == Standing::Stopped {
+                (node.standing, node.since) = (Standing::Active, ctx.now);
+            }
             state.nodes.put(ctx.out, *id, node);
             if reborn {
                 super::deployment::node_reborn(state, *id, ctx);
             }
             Ok(Reply::Done)
         }
+        Command::Stop { id, incarnation } => {
+            in_life(state, *id, *incarnation)?;
+            stand(state, *id, Standing::Stopped, ctx)
+        }
         Command::Lose { id, incarnation } => {
-            if find(state, *id)?.incarnation != *incarnation {
-                return Err(Reject::Stale(*id).into());
-            }
+            in_life(state, *id, *incarnation)?;
             stand(state, *id, Standing::Lost, ctx)
         }
         Command::Return { id } => stand(state, *id, Standing::Active, ctx),
         Command::Leave { id } => stand(state, *id, Standing::Leaving, ctx),
         Command::Remove { id } => {
-            find(state, *id)?;
+            let standing = find(state, *id)?.standing;
+            if state.wraps.contains(id) {
+                if state.wraps.len() == 1 {
+                    return Err(Reject::LastKeeper(*id).into());
+                }
+                if standing.counts() {
+                    return Err(Reject::InUse(*id).into());
+                }
+            }
             bury(state, *id, ctx);
             Ok(Reply::Done)
         }
@@ -221,19 +294,35 @@ fn find(state: &State, id: NodeId) -> Result<Node, Reject> {
     state.nodes.get(&id).map(|n| (**n).clone()).ok_or(Reject::Unknown(id))
 }
 
-fn join(state: &mut State, node: &Node, ctx: &mut Context<'_>) -> Outcome {
+fn in_life(state: &State, id: NodeId, incarnation: Incarnation) -> Result<(), Reject> {
+    if find(state, id)?.incarnation == incarnation { Ok(()) } else { Err(Reject::Stale(id)) }
+}
+
+/// Whether a node may come in, and whom it replaces.
+fn may_join(state: &State, node: &Node) -> Result<Option<NodeId>, Reject> {
     check_name(&node.name)
         .map_err(|hint| Reject::BadName { name: node.name.clone(), hint: hint.to_owned() })?;
     if state.gone.contains(&node.id) {
-        return Err(Reject::Unknown(node.id).into());
+        return Err(Reject::Unknown(node.id));
     }
-    let namesake = state.nodes.rows().find(|n| n.name == node.name && n.id != node.id).cloned();
-    if let Some(other) = namesake {
-        if other.standing != Standing::Lost {
-            return Err(Reject::NameTaken { name: node.name.clone(), id: other.id }.into());
+    let same =
+        |old: &Node| old.seal_public == node.seal_public && old.cert_fingerprint == node.cert_fingerprint;
+    if state.nodes.get(&node.id).is_some_and(|old| !same(old)) {
+        return Err(Reject::IdTaken(node.id));
+    }
+    let namesake = state.nodes.rows().find(|n| n.name == node.name && n.id != node.id);
+    match namesake {
+        Some(other) if other.standing != Standing::Lost => {
+            Err(Reject::NameTaken { name: node.name.clone(), id: other.id })
         }
+        other => Ok(other.map(|n| n.id)),
+    }
+}
+
+fn join(state: &mut State, node: &Node, namesake: Option<NodeId>, ctx: &mut Context<'_>) -> Outcome {
+    if let Some(other) = namesake {
         // A lost node of this name was replaced: its disk is gone or given up, so its old id never comes back.
-        bury(state, other.id, ctx);
+        bury(state, other, ctx);
     }
     let row = Node { standing: Standing::Active, since: ctx.now, joined_at: ctx.now, ..node.clone() };
     state.nodes.put(ctx.out, node.id, row);
@@ -248,16 +337,23 @@ fn bury(state: &mut State, id: NodeId, ctx: &mut Context<'_>) {
 
 fn stand(state: &mut State, id: NodeId, standing: Standing, ctx: &mut Context<'_>) -> Outcome {
     let node = find(state, id)?;
-    if node.standing != standing && !(node.standing == Standing::Leaving && standing == Standing::Active) {
+    let keeps = match node.standing {
+        Standing::Leaving => matches!(standing, Standing::Active | Standing::Stopped),
+        // Only a new life ends a stop.
+        Standing::Stopped => standing == Standing::Active,
+        Standing::Lost => standing == Standing::Stopped,
+        Standing::Active => false,
+    };
+    if node.standing != standing && !keeps {
         state.nodes.put(ctx.out, id, Node { standing, since: ctx.now, ..node });
     }
     Ok(Reply::Done)
 }
 
-/// How many nodes of each zone may carry work.
+/// How many nodes of each zone count.
 pub fn zones(state: &State) -> BTreeMap<&str, usize> {
     let mut zones = BTreeMap::new();
-    for node in state.nodes.rows().filter(|n| n.standing == Standing::Active) {
+    for node in state.nodes.rows().filter(|n| n.standing.counts()) {
         *zones.entry(node.zone.as_str()).or_insert(0) += 1;
     }
     zones

@@ -7,7 +7,7 @@ use super::secret::Sealed;
 use crate::State;
 use crate::command::{Outcome, RejectClass, Reply};
 use crate::ids::{Millis, ProviderName, check_name};
-use crate::limits::PROVIDER_MODELS_MAX;
+use crate::limits::{PLACE_LEN_MAX, PROVIDER_MODELS_MAX};
 use crate::table::Row;
 
 /// What a provider speaks.
@@ -137,6 +137,9 @@ fn check(provider: &Provider) -> Result<(), Reject> {
     match &provider.kind {
         Kind::OpenAi { url, .. } if !(url.starts_with("http://") || url.starts_with("https://")) => {
             Err(bad("the url", "start it with http:// or https://".to_owned()))
+        }
+        Kind::OpenAi { url, .. } if url.len() > PLACE_LEN_MAX => {
+            Err(bad("the url", format!("it may have {PLACE_LEN_MAX} bytes")))
         }
         _ => Ok(()),
     }

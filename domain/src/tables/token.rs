@@ -44,14 +44,6 @@ pub enum Command {
         /// How many nodes it lets in.
         uses: u32,
     },
-    /// Counts a use; refused when it is not good.
-    Use {
-        /// Its id.
-        id: TokenId,
-        /// SHA-256 of the secret part that was shown.
-        #[serde(with = "serde_bytes")]
-        hash: Vec<u8>,
-    },
     /// Takes it away.
     Revoke(TokenId),
 }
@@ -117,18 +109,6 @@ pub(crate) fn apply(state: &mut State, command: &Command, ctx: &mut Context<'_>)
             state.tokens.put(ctx.out, *id, row);
             Ok(Reply::Done)
         }
-        Command::Use { id, hash } => {
-            let row =
-                state.tokens.get(id).filter(|t| t.hash == *hash).cloned().ok_or(Reject::Unknown(*id))?;
-            if row.expires_at <= ctx.now {
-                return Err(Reject::Expired(*id).into());
-            }
-            if row.uses_left == 0 {
-                return Err(Reject::UsedUp(*id).into());
-            }
-            state.tokens.put(ctx.out, *id, Token { uses_left: row.uses_left - 1, ..(*row).clone() });
-            Ok(Reply::Done)
-        }
         Command::Revoke(id) => {
             if !state.tokens.remove(ctx.out, id) {
                 return Err(Reject::Unknown(*id).into());
@@ -136,4 +116,28 @@ pub(crate) fn apply(state: &mut State, command: &Command, ctx: &mut Context<'_>)
             Ok(Reply::Done)
         }
     }
+}
+
+/// Whether this token is known by this secret.
+pub(super) fn check(state: &State, id: TokenId, hash: &[u8]) -> Result<Token, Reject> {
+    let row = state.tokens.get(&id).filter(|t| t.hash == hash).ok_or(Reject::Unknown(id))?;
+    Ok((**row).clone())
+}
+
+/// Counts a use of a token; refused when it is not good.
+pub(super) fn spend(
+    state: &mut State,
+    id: TokenId,
+    hash: &[u8],
+    ctx: &mut Context<'_>,
+) -> Result<(), Reject> {
+    let row = check(state, id, hash)?;
+    if row.expires_at <= ctx.now {
+        return Err(Reject::Expired(id));
+    }
+    if row.uses_left == 0 {
+        return Err(Reject::UsedUp(id));
+    }
+    state.tokens.put(ctx.out, id, Token { uses_left: row.uses_left - 1, ..row });
+    Ok(())
 }

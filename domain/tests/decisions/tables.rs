@@ -2,7 +2,10 @@
 
 use domain::deployment::Phase;
 use domain::key::Scope;
-use domain::{Command, Incarnation, NodeId, Reject, RequestId, State, TokenId, deployment, key, node, token};
+use domain::secret::{Sealed, Wrap};
+use domain::{
+    Command, Incarnation, NodeId, Reject, RequestId, State, TokenId, deployment, key, node, secret, token,
+};
 use proptest::prelude::*;
 
 use crate::world::{World, a_node, a_spec};
@@ -19,6 +22,25 @@ fn a_retry_gets_the_first_outcome_and_changes_nothing() {
         world.apply_as(RequestId(100), create),
         Err(Reject::Deployment(deployment::Reject::NameTaken { .. }))
     ));
+}
+
+#[test]
+fn a_key_stands_for_one_request_and_all_its_steps() {
+    let mut world = World::with_nodes(&[("a", 0)]);
+    let create = |name: &str| Command::Deployment(deployment::Command::Create(a_spec(name, 1)));
+    let first = world.apply_as(RequestId::of_key(7, 1, 1), create("x"));
+    assert!(first.is_ok());
+    assert!(world.apply_as(RequestId::of_key(7, 1, 2), create("y")).is_ok(), "another step");
+    for other in [2, 3] {
+        assert_eq!(world.apply_as(RequestId::of_key(7, other, 1), create("z")), Err(Reject::KeyReused));
+    }
+    assert_eq!(
+        world.apply_as(RequestId::of_key(7, 1, 1), create("x")),
+        first,
+        "it still stands for the first"
+    );
+    assert!(world.apply_as(RequestId::of_key(8, 2, 1), create("z")).is_ok(), "another key");
+    assert_eq!(world.state.deployments.len(), 3);
 }
 
 #[test]
@@ -74,18 +96,7 @@ fn a_node_that_starts_again_starts_its_replicas_again() {
     let id = world.deploy(a_spec("x", 1));
     world.place();
     world.report_all(Phase::Ready);
-    let node = a_node(1, "a", 0);
-    world
-        .apply(Command::Node(node::Command::Register {
-            id: node.id,
-            incarnation: Incarnation(2),
-            zone: node.zone,
-            cluster_addr: node.cluster_addr,
-            http_addr: node.http_addr,
-            capacity: node.capacity,
-            version: node.version,
-        }))
-        .unwrap();
+    world.register(NodeId(1), Incarnation(2));
     assert_eq!(world.state.deployments.get(&id).unwrap().replicas[0].phase, Phase::Assigned);
     let stale = Command::Node(node::Command::Lose { id: NodeId(1), incarnation: Incarnation(1) });
     assert!(matches!(world.apply(stale), Err(Reject::Node(node::Reject::Stale(_)))));
@@ -97,13 +108,71 @@ fn a_token_counts_its_uses_and_expires() {
     let (id, hash) = (TokenId(5), vec![1; 32]);
     let create = token::Command::Create { id, hash: hash.clone(), lifetime_ms: 1_000, uses: 1 };
     world.apply(Command::Token(create)).unwrap();
-    let using = |hash: &[u8]| Command::Token(token::Command::Use { id, hash: hash.to_vec() });
-    let wrong = world.apply(using(&[2; 32]));
+    let admit = |n: u64, hash: &[u8]| {
+        Command::Node(node::Command::Admit { node: a_node(n, "a", 0), token: id, hash: hash.to_vec() })
+    };
+    let wrong = world.apply(admit(1, &[2; 32]));
     assert!(matches!(wrong, Err(Reject::Token(token::Reject::Unknown(_)))));
-    world.apply(using(&hash)).unwrap();
-    assert!(matches!(world.apply(using(&hash)), Err(Reject::Token(token::Reject::UsedUp(_)))));
+    assert!(world.state.nodes.is_empty());
+    world.apply(admit(1, &hash)).unwrap();
+    world.apply(admit(1, &hash)).expect("it asks again since it did not hear the answer");
+    assert!(matches!(world.apply(admit(2, &hash)), Err(Reject::Token(token::Reject::UsedUp(_)))));
     world.now += 2_000;
-    assert!(matches!(world.apply(using(&hash)), Err(Reject::Token(token::Reject::Expired(_)))));
+    assert!(matches!(world.apply(admit(2, &hash)), Err(Reject::Token(token::Reject::Expired(_)))));
+}
+
+#[test]
+fn a_newcomer_whose_name_is_taken_does_not_use_up_its_token() {
+    let mut world = World::with_nodes(&[("a", 0)]);
+    let (token, hash) = (TokenId(5), vec![1; 32]);
+    let create = token::Command::Create { id: token, hash: hash.clone(), lifetime_ms: 1_000, uses: 1 };
+    world.apply(Command::Token(create)).unwrap();
+    let namesake = node::Node { name: "node1".into(), ..a_node(7, "a", 0) };
+    let admit = node::Command::Admit { node: namesake, token, hash };
+    assert!(matches!(world.apply(Command::Node(admit)), Err(Reject::Node(node::Reject::NameTaken { .. }))));
+    assert_eq!(world.state.tokens.get(&token).unwrap().uses_left, 1);
+}
+
+#[test]
+fn nobody_takes_over_the_id_of_another_node() {
+    let mut world = World::with_nodes(&[("a", 0)]);
+    let (token, hash) = (TokenId(5), vec![1; 32]);
+    let create = token::Command::Create { id: token, hash: hash.clone(), lifetime_ms: 1_000, uses: 9 };
+    world.apply(Command::Token(create)).unwrap();
+    for thief in [
+        node::Node { seal_public: vec![9; 32], ..a_node(1, "a", 0) },
+        node::Node { cert_fingerprint: vec![9; 32], ..a_node(1, "a", 0) },
+    ] {
+        let admit = node::Command::Admit { node: thief, token, hash: hash.clone() };
+        assert!(matches!(world.apply(Command::Node(admit)), Err(Reject::Node(node::Reject::IdTaken(_)))));
+    }
+    assert_eq!(world.state.tokens.get(&token).unwrap().uses_left, 9);
+}
+
+#[test]
+fn who_keeps_the_data_key_is_not_removed_while_it_takes_part() {
+    let mut world = World::with_nodes(&[("a", 0), ("b", 0), ("c", 0)]);
+    let remove = |id| Command::Node(node::Command::Remove { id: NodeId(id) });
+    let grant = |world: &mut World, id| {
+        let sealed = Sealed { nonce: vec![0; 12], bytes: vec![0; 48] };
+        let wrap = Wrap { node: NodeId(id), ephemeral: vec![0; 32], sealed };
+        world.apply(Command::Secret(secret::Command::Grant(wrap))).unwrap();
+    };
+    grant(&mut world, 1);
+    world.lose(1);
+    assert!(matches!(world.apply(remove(1)), Err(Reject::Node(node::Reject::LastKeeper(_)))));
+    grant(&mut world, 2);
+    assert!(matches!(world.apply(remove(2)), Err(Reject::Node(node::Reject::InUse(_)))));
+    world.apply(remove(1)).unwrap();
+    world.apply(remove(3)).unwrap();
+}
+
+#[test]
+fn a_spec_that_would_bloat_every_snapshot_is_refused() {
+    let mut world = World::with_nodes(&[("a", 0)]);
+    let spec = domain::deployment::Spec { args: vec!["x".repeat(70_000)], ..a_spec("x", 1) };
+    let refused = world.apply(Command::Deployment(deployment::Command::Create(spec)));
+    assert!(refused.unwrap_err().to_string().contains("70000 bytes"));
 }
 
 #[test]

@@ -111,6 +111,21 @@ impl World {
         self.state.deployments.get(&id).unwrap().replicas.iter().map(|r| r.node.0).collect()
     }
 
+    /// A node starts again.
+    pub(crate) fn register(&mut self, id: NodeId, incarnation: Incarnation) {
+        let row = (**self.state.nodes.get(&id).unwrap()).clone();
+        self.apply(Command::Node(node::Command::Register {
+            id,
+            incarnation,
+            zone: row.zone,
+            cluster_addr: row.cluster_addr,
+            http_addr: row.http_addr,
+            capacity: row.capacity,
+            version: row.version,
+        }))
+        .unwrap();
+    }
+
     pub(crate) fn lose(&mut self, id: u64) {
         let incarnation = Incarnation(1);
         self.apply(Command::Node(node::Command::Lose { id: NodeId(id), incarnation })).unwrap();

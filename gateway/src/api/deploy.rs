@@ -60,15 +60,22 @@ pub(crate) async fn deploy(
     MayDeploy(changes): MayDeploy,
     Shaped(ask): Shaped<DeployRequest>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
+    if let Some(first) = changes.first(&app, "deployment") {
+        return accepted(&app, &first?);
+    }
     check_cluster(&app, &ask.cluster)?;
     let model = model_of(&app, &ask.model_id)?;
     let spec = spec(&app, ask, &model)?;
     let model = register(&app, &changes, model).await?;
     let reply = changes.commit(&app, Change::Deployment(Command::Create(Spec { model, ..spec }))).await?;
+    accepted(&app, &reply)
+}
+
+fn accepted(app: &App, reply: &Reply) -> Result<(StatusCode, Json<Value>), Problem> {
     let Reply::Deployment(id) = reply else {
         return Err(Problem::conflict("the change answered something else: list /api/deployments"));
     };
-    let row = app.deps.view.load().state.deployments.get(&id).cloned();
+    let row = app.deps.view.load().state.deployments.get(id).cloned();
     let started_at = rfc3339(row.map_or_else(|| app.deps.clock.now(), |d| d.created_at));
     let body = json!({ "deploymentId": id.to_string(), "status": "pending", "startedAt": started_at });
     Ok((StatusCode::ACCEPTED, Json(body)))

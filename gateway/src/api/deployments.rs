@@ -3,7 +3,7 @@
 use actors::ask;
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
-use domain::decide::placement;
+use domain::decide::{placement, routing};
 use domain::deployment::{Command, Deployment, Desired, Phase, Replica};
 use domain::{Command as Change, DeploymentId, View};
 use serde::Deserialize;
@@ -16,7 +16,7 @@ use crate::problem::Problem;
 use crate::time_text::rfc3339;
 
 /// Log lines given where no number is asked for.
-const TAIL: u64 = 200;
+pub(crate) const LOG_TAIL: u64 = 200;
 
 /// How many replicas there should be.
 #[derive(Debug, Deserialize)]
@@ -34,9 +34,12 @@ fn find<'a>(view: &'a View, text: &str) -> Result<&'a Deployment, Problem> {
     })
 }
 
+/// Why a replica that was ready is not.
+const STOPPED: &str = "its node was stopped, or has started again a moment ago";
+
 /// One word for how it is.
-fn status(deployment: &Deployment) -> &'static str {
-    let (ready, wanted) = (deployment.ready(), deployment.wanted() as usize);
+fn status(view: &View, deployment: &Deployment) -> &'static str {
+    let (ready, wanted) = (routing::ready(view, deployment), deployment.wanted() as usize);
     match deployment.desired {
         Desired::Stopped if deployment.replicas.is_empty() => "stopped",
         Desired::Stopped => "stopping",
@@ -54,9 +57,10 @@ fn replica(view: &View, replica: &Replica) -> Value {
     let (phase, attempt, reason) = match &replica.phase {
         Phase::Assigned => ("assigned", None, None),
         Phase::Starting => ("starting", None, None),
+        Phase::Ready if !routing::is_ready(view, replica) => ("stopped", None, Some(STOPPED)),
         Phase::Ready => ("ready", None, None),
-        Phase::Restarting { attempt, reason } => ("restarting", Some(*attempt), Some(reason)),
-        Phase::Failed { reason } => ("failed", None, Some(reason)),
+        Phase::Restarting { attempt, reason } => ("restarting", Some(*attempt), Some(reason.as_str())),
+        Phase::Failed { reason } => ("failed", None, Some(reason.as_str())),
     };
     json!({
         "ordinal": replica.ordinal,
@@ -94,10 +98,10 @@ fn shape(view: &View, deployment: &Deployment, unplaced: &Unplaced) -> Value {
         "name": spec.name,
         "model": spec.model,
         "engine": spec.engine,
-        "status": status(deployment),
+        "status": status(view, deployment),
         "desired": if deployment.desired == Desired::Running { "running" } else { "stopped" },
         "wanted": deployment.wanted(),
-        "ready": deployment.ready(),
+        "ready": routing::ready(view, deployment),
         "resources": {
             "cpu": spec.resources.cpus,
             "gpu": spec.resources.gpus,
@@ -139,12 +143,17 @@ async fn change(
     text: &str,
     command: impl FnOnce(DeploymentId) -> Command,
 ) -> Answer {
-    let id = find(&app.deps.view.load(), text)?.id;
+    let gone = || Ok(Json(json!({ "deleted": text })));
+    let id = match find(&app.deps.view.load(), text) {
+        Ok(row) => row.id,
+        // A repetition does not find it if it was deleted since, or by itself the first time.
+        Err(missing) => return changes.first(app, "deployment").unwrap_or(Err(missing)).and_then(|_| gone()),
+    };
     changes.commit(app, Change::Deployment(command(id))).await?;
     let view = app.deps.view.load();
     match view.state.deployments.get(&id) {
         Some(row) => Ok(Json(shape(&view, row, &unplaced(app, &view)))),
-        None => Ok(Json(json!({ "deleted": id.to_string() }))),
+        None => gone(),
     }
 }
 
@@ -199,7 +208,7 @@ pub(crate) async fn logs(
     let deployment = find(&view, &id)?;
     let ordinal = u32::try_from(number(raw.as_deref(), "replica", 0)?)
         .map_err(|_| Problem::bad_param("replica", "`replica` is too large"))?;
-    let tail = number(raw.as_deref(), "tail", TAIL)?;
+    let tail = number(raw.as_deref(), "tail", LOG_TAIL)?;
     let replica = deployment.replica(ordinal).ok_or_else(|| {
         Problem::not_found(format!(
             "replica {ordinal} of {} is not placed: it has no logs yet",

@@ -4,8 +4,11 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::Html;
+use domain::key::Scope;
 use serde_json::{Map, Value, json};
 
+use super::deployments::LOG_TAIL;
+use crate::changes;
 use crate::extract::App;
 use crate::routes::{ROUTES, Route};
 
@@ -21,17 +24,17 @@ pub(crate) async fn document(State(app): State<App>) -> Json<Value> {
 }
 
 pub(crate) fn openapi(version: &str) -> Value {
-    let mut paths = Map::new();
+    let (mut paths, schemas) = (Map::new(), schemas());
     for route in ROUTES {
         let path = paths.entry(template(route.path)).or_insert_with(|| json!({}));
-        path[route.method] = operation(route);
+        path[route.method] = operation(route, &schemas);
     }
     let scheme = json!({ "type": "http", "scheme": "bearer", "description": "an API key: sk-llmhub-..." });
     json!({
         "openapi": "3.1.0",
         "info": { "title": "LLMHub", "version": version, "description": "Every model of the company in one place." },
         "paths": paths,
-        "components": { "schemas": schemas(), "securitySchemes": { "key": scheme } },
+        "components": { "schemas": schemas, "securitySchemes": { "key": scheme } },
     })
 }
 
@@ -45,7 +48,7 @@ fn template(path: &str) -> String {
     path.replace("{*", "{")
 }
 
-fn operation(route: &Route) -> Value {
+fn operation(route: &Route, schemas: &Value) -> Value {
     let error = json!({
         "description": "what is wrong and what to do",
         "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } },
@@ -59,23 +62,60 @@ fn operation(route: &Route) -> Value {
         operation["security"] = json!([{ "key": [] }]);
         operation["x-scope"] = json!(scope.as_str());
     }
-    let parameters: Vec<Value> = route
-        .path
-        .split('{')
-        .skip(1)
-        .filter_map(|part| part.split('}').next())
-        .map(|name| {
-            let name = name.trim_start_matches('*');
-            json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } })
-        })
+    let parameters: Vec<Value> = in_path(route)
+        .map(|name| parameter("path", name, true, json!({ "type": "string" }), ""))
+        .chain(route.query.iter().map(|name| asked(name)))
+        .chain(is_change(route).then(repeated))
         .collect();
     if !parameters.is_empty() {
         operation["parameters"] = json!(parameters);
     }
     if let Some(body) = route.body {
         let schema = json!({ "$ref": format!("#/components/schemas/{body}") });
+        // Where no field is needed, no body is.
+        let required = schemas[body]["required"].is_array();
         operation["requestBody"] =
-            json!({ "required": true, "content": { "application/json": { "schema": schema } } });
+            json!({ "required": required, "content": { "application/json": { "schema": schema } } });
     }
     operation
+}
+
+/// The names in braces.
+fn in_path(route: &Route) -> impl Iterator<Item = &'static str> {
+    let parts = route.path.split('{').skip(1);
+    parts.filter_map(|part| part.split('}').next()).map(|name| name.trim_start_matches('*'))
+}
+
+/// Whether a request changes metadata, and so may be repeated under a key.
+fn is_change(route: &Route) -> bool {
+    route.method != "get" && matches!(route.scope, Some(Scope::Deploy | Scope::Admin))
+}
+
+/// What a query asks.
+fn asked(name: &str) -> Value {
+    let (schema, description) = match name {
+        "consistent" => (
+            json!({ "type": "boolean", "default": false }),
+            "wait until the answer includes everything acknowledged anywhere before the call",
+        ),
+        "node" => (json!({ "type": "string" }), "a node's id or name; the one that is asked by default"),
+        "replica" => (json!({ "type": "integer", "default": 0 }), "the replica's ordinal"),
+        "tail" => (json!({ "type": "integer", "default": LOG_TAIL }), "lines at most"),
+        _ => (json!({}), ""),
+    };
+    parameter("query", name, false, schema, description)
+}
+
+fn repeated() -> Value {
+    let schema = json!({ "type": "string", "minLength": 1, "maxLength": changes::LEN_MAX });
+    let description = "makes a repetition within ten minutes harmless: it is answered with the first outcome";
+    parameter("header", "Idempotency-Key", false, schema, description)
+}
+
+fn parameter(place: &str, name: &str, required: bool, schema: Value, description: &str) -> Value {
+    let mut parameter = json!({ "name": name, "in": place, "required": required, "schema": schema });
+    if !description.is_empty() {
+        parameter["description"] = json!(description);
+    }
+    parameter
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::Path;
 use domain::View;
+use domain::decide::routing;
 use serde_json::{Value, json};
 
 use super::Answer;
@@ -50,11 +51,17 @@ pub(crate) async fn list(_: MayInfer, Fresh(view): Fresh) -> Json<Value> {
 
 pub(crate) async fn get(_: MayInfer, Fresh(view): Fresh, Path(id): Path<String>) -> Answer {
     let callable = callable(&view);
-    let about = callable.get(id.as_str()).ok_or_else(|| {
+    // As routing understands it: a name of its own before a provider's model.
+    let named = || {
+        let (provider, _) = routing::named_provider(&view, &id)?;
+        let row = view.state.providers.get(provider)?;
+        Some((row.created_at / 1000, row.name.to_string()))
+    };
+    let about = callable.get(id.as_str()).cloned().or_else(named).ok_or_else(|| {
         let problem = Problem::not_found(format!(
             "the model `{id}` does not exist: GET /v1/models lists those that do"
         ));
         Problem { code: "model_not_found", param: Some("model".to_owned()), ..problem }
     })?;
-    Ok(Json(shape(&id, about)))
+    Ok(Json(shape(&id, &about)))
 }

@@ -7,6 +7,7 @@ use domain::{Command as Change, Health, NodeId, View};
 use serde_json::{Value, json};
 
 use super::Answer;
+use crate::changes::Changes;
 use crate::extract::{App, Fresh, MayAdmin, MayRead};
 use crate::problem::Problem;
 use crate::time_text::rfc3339;
@@ -28,6 +29,7 @@ fn standing(standing: Standing) -> &'static str {
         Standing::Active => "active",
         Standing::Lost => "lost",
         Standing::Leaving => "leaving",
+        Standing::Stopped => "stopped",
     }
 }
 
@@ -74,9 +76,8 @@ pub(crate) async fn remove(
     MayAdmin(changes): MayAdmin,
     Path(id): Path<String>,
 ) -> Answer {
-    let id = find(&app.deps.view.load(), &id)?.id;
-    changes.commit(&app, Change::Node(Command::Remove { id })).await?;
-    Ok(Json(json!({ "deleted": id.to_string() })))
+    change(&app, &changes, &id, |id| Command::Remove { id }).await?;
+    Ok(Json(json!({ "deleted": id })))
 }
 
 pub(crate) async fn leave(
@@ -84,7 +85,20 @@ pub(crate) async fn leave(
     MayAdmin(changes): MayAdmin,
     Path(id): Path<String>,
 ) -> Answer {
-    let id = find(&app.deps.view.load(), &id)?.id;
-    changes.commit(&app, Change::Node(Command::Leave { id })).await?;
-    Ok(Json(json!({ "id": id.to_string(), "standing": "leaving" })))
+    change(&app, &changes, &id, |id| Command::Leave { id }).await?;
+    Ok(Json(json!({ "id": id, "standing": "leaving" })))
+}
+
+async fn change(
+    app: &App,
+    changes: &Changes,
+    text: &str,
+    command: impl FnOnce(NodeId) -> Command,
+) -> Result<(), Problem> {
+    let id = match find(&app.deps.view.load(), text) {
+        Ok(row) => row.id,
+        // A repetition does not find it if it is gone since.
+        Err(missing) => return changes.first(app, "node").unwrap_or(Err(missing)).map(drop),
+    };
+    changes.commit(app, Change::Node(command(id))).await.map(drop)
 }

@@ -2,7 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
-use domain::decide::voters;
+use domain::decide::{routing, voters};
+use domain::limits::LEASE_MS;
 use domain::node::{Standing, zones};
 use domain::{NodeId, View};
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ pub(crate) async fn show(State(app): State<App>, _: MayRead, Fresh(view): Fresh)
     let voters: Vec<Value> = view.voters.iter().map(|id| name(*id)).collect();
     let alive = state.nodes.rows().filter(|n| health(&view, n.id) == "alive").count();
     let wanted: u32 = state.deployments.rows().map(|d| d.wanted()).sum();
-    let ready: usize = state.deployments.rows().map(|d| d.ready()).sum();
+    let ready: usize = state.deployments.rows().map(|d| routing::ready(&view, d)).sum();
     Json(json!({
         "cluster": app.deps.cluster,
         "node": name(app.deps.me),
@@ -73,6 +74,12 @@ fn warnings(view: &View) -> Vec<String> {
                 node.name, node.id, node.id
             )),
             Standing::Leaving => warnings.push(format!("node {} ({}) is leaving", node.name, node.id)),
+            Standing::Stopped => warnings.push(format!(
+                "node {} ({}) was stopped: its replicas go elsewhere unless it is back within {} s",
+                node.name,
+                node.id,
+                LEASE_MS / 1000
+            )),
             Standing::Active => {}
         }
     }

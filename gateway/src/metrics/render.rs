@@ -3,6 +3,7 @@
 use std::fmt::{Display, Write};
 
 use adapters::Operation;
+use domain::decide::routing;
 use domain::{Health, View};
 
 use super::{BOUNDS_US, Histogram, Outcome, names};
@@ -112,7 +113,7 @@ fn cluster(page: &mut Page, view: &View) {
     }
     page.family(names::REPLICAS, "gauge", "replicas of all deployments");
     let wanted: u32 = view.state.deployments.rows().map(|d| d.wanted()).sum();
-    let ready: usize = view.state.deployments.rows().map(|d| d.ready()).sum();
+    let ready: usize = view.state.deployments.rows().map(|d| routing::ready(view, d)).sum();
     page.line(names::REPLICAS, &[("kind", "wanted")], wanted);
     page.line(names::REPLICAS, &[("kind", "ready")], ready);
     page.single(names::APPLIED, "gauge", "log index of the last command applied", view.applied);

@@ -6,13 +6,13 @@ use std::time::Duration;
 use actors::Finish;
 use actors::ports::{Body, CallError};
 use adapters::openai::{self, EVENT_STREAM, classify, read_error, usage_of};
-use adapters::{Call, FailureKind, Target as Wire, mock};
+use adapters::{Call, Failure, FailureKind, Target as Wire, mock};
 use bytes::Bytes;
 use domain::decide::routing::Target;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::loads::UnderWay;
 use super::peek::{self, Broke};
@@ -26,6 +26,10 @@ use crate::problem::Problem;
 pub(crate) const TARGET_HEADER: &str = "x-llmhub-target";
 /// How often a call on another node looks whether that node is still there.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long others are tried before a target that refused a call for a reason of its own and did not say for how long.
+const REFUSED_AVOID: Duration = Duration::from_secs(5);
+/// The same for one that asks to be left alone for longer.
+const REFUSED_AVOID_MAX: Duration = Duration::from_secs(60);
 
 /// An attempt that gave no answer.
 pub(super) struct Miss {
@@ -60,6 +64,21 @@ impl Reached {
         self.under_way.stat().answered(first_byte);
         if let Some(pass) = &self.pass {
             pass.report(Finish::Answered { first_byte });
+        }
+    }
+
+    /// The target is well but cannot take this call, nor others of its kind for a while: its account is empty, it has had
+    /// too many, it does not offer the model. That it says so quickly must not make it look fast.
+    fn refused(&self, inner: &Inner, failure: &Failure) {
+        let wait = failure.retry_after.unwrap_or(REFUSED_AVOID).min(REFUSED_AVOID_MAX);
+        self.under_way.stat().avoid(inner.loads.now(), wait);
+        self.pass_by();
+    }
+
+    /// What became of the call says nothing about the target.
+    fn pass_by(&self) {
+        if let Some(pass) = &self.pass {
+            pass.report(Finish::Cancelled);
         }
     }
 
@@ -131,7 +150,9 @@ async fn send(
         });
     }
     let Some(pass) = &reached.pass else {
-        return Ok(Ok(scripted::response(mock::answer(call.operation, &call.body)).await));
+        let script = mock::answer(call.operation, &call.body);
+        let answer = timeout_at(reached.deadline, scripted::response(script)).await;
+        return Ok(answer.map_err(|_| CallError::Timeout { target: "the mock".to_owned(), waited: left }));
     };
     let model = if let Way::Api(model) = way { model.as_deref() } else { None };
     let endpoint = pass.endpoint();
@@ -165,7 +186,6 @@ async fn answer(
     held: &mut Held,
 ) -> Result<Response<Body>, Miss> {
     let (parts, mut body) = response.into_parts();
-    let idle = inner.config.idle_timeout();
     let events = call.stream && is_event_stream(&parts.headers);
     let first = peek::first(inner, &mut body, &reached.target, reached.deadline).await;
     let first = first.map_err(|broke| broken(inner, &reached, &broke))?;
@@ -178,8 +198,10 @@ async fn answer(
     let mut head = head(parts.status, &parts.headers, &reached);
     let mut rest = None;
     let mut start = first;
+    // A plain answer to a streamed question has the time that plain ones have.
+    let whole_by = if call.stream { Instant::now() + inner.config.patience(false) } else { reached.deadline };
     if !events {
-        let gathered = peek::gather(inner, &mut body, start, &reached.target, idle).await;
+        let gathered = peek::gather(inner, &mut body, start, &reached.target, whole_by).await;
         (start, rest) = match gathered.map_err(|broke| broken(inner, &reached, &broke))? {
             peek::Gathered::Whole(bytes) => (bytes, None),
             peek::Gathered::TooLarge(bytes) => (bytes, Some(())),
@@ -218,34 +240,60 @@ fn broken(inner: &Inner, reached: &Reached, broke: &Broke) -> Miss {
 /// An answer that is no success: passed on as it is, or told in our words where the client could misunderstand it.
 async fn refusal(inner: &Inner, reached: &Reached, response: Response<Body>, way: &Way) -> Miss {
     let (parts, mut body) = response.into_parts();
-    let idle = inner.config.idle_timeout();
-    let gathered = peek::gather(inner, &mut body, Bytes::new(), &reached.target, idle).await;
+    let gathered = peek::gather(inner, &mut body, Bytes::new(), &reached.target, reached.deadline).await;
     let bytes = match gathered {
         Ok(peek::Gathered::Whole(bytes)) => bytes,
         Ok(peek::Gathered::TooLarge(_)) | Err(_) => Bytes::new(),
     };
-    let failure = classify(parts.status.as_u16(), &parts.headers, &bytes);
-    if failure.counts_for_breaker {
-        reached.blame(inner, &format!("it answered {}", parts.status));
-    } else {
-        reached.well();
-    }
+    let status = parts.status;
+    let failure = classify(status.as_u16(), &parts.headers, &bytes);
+    judge(inner, reached, &failure, status, way);
     // An engine that fails on a request may fail on it everywhere; one that is not ready says 502 or 503.
     let engine = matches!(way, Way::Here | Way::There(_));
     let retry = failure.retryable && !(engine && failure.kind == FailureKind::Server);
-    if failure.kind == FailureKind::Authentication && !matches!(way, Way::Mock) {
-        // The client's key is good: its own 401 would send the user to look in the wrong place.
-        let message =
-            "the provider does not accept the cluster's key: give it a new one with PUT /api/providers";
-        let problem = Problem::new(StatusCode::BAD_GATEWAY, "server_error", "upstream_auth", message);
+    if let Some(problem) = ours(&failure, status, way) {
         return Miss { retry, answer: problem.into_answer() };
     }
-    let mut answer = head(parts.status, &parts.headers, reached);
+    let mut answer = head(status, &parts.headers, reached);
+    if let (Some(wait), false) = (failure.retry_after, answer.headers().contains_key(RETRY_AFTER)) {
+        let seconds = wait.as_secs_f64().ceil() as u64;
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
     let known = read_error(&bytes).is_some();
-    let bytes = if known && bytes.starts_with(b"{") { bytes } else { untold(parts.status) };
+    let bytes = if known && bytes.starts_with(b"{") { bytes } else { untold(status) };
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     *answer.body_mut() = full(bytes);
     Miss { retry, answer }
+}
+
+/// What a refusal tells of the target.
+fn judge(inner: &Inner, reached: &Reached, failure: &Failure, status: StatusCode, way: &Way) {
+    match (failure.kind, way) {
+        _ if failure.counts_for_breaker => reached.blame(inner, &format!("it answered {status}")),
+        (FailureKind::BadRequest, _) => reached.well(),
+        // The mock was asked for it by the request. An engine has one model: it lacks the path, which the next call may not need.
+        (_, Way::Mock) | (FailureKind::NotFound, Way::Here | Way::There(_)) => reached.pass_by(),
+        _ => reached.refused(inner, failure),
+    }
+}
+
+/// A refusal whose own words would send the client, or its user, to look in the wrong place.
+fn ours(failure: &Failure, status: StatusCode, way: &Way) -> Option<Problem> {
+    let bad_gateway =
+        |code, message: String| Some(Problem::new(StatusCode::BAD_GATEWAY, "server_error", code, message));
+    if status.is_redirection() {
+        let message = format!(
+            "the model's server answered {status}, which is not followed: correct the provider's URL with \
+             PUT /api/providers"
+        );
+        return bad_gateway("upstream_redirect", message);
+    }
+    if failure.kind == FailureKind::Authentication && !matches!(way, Way::Mock) {
+        let message =
+            "the provider does not accept the cluster's key: give it a new one with PUT /api/providers";
+        return bad_gateway("upstream_auth", message.to_owned());
+    }
+    None
 }
 
 /// The error of a target that did not say what is wrong.

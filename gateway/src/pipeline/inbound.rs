@@ -75,22 +75,34 @@ async fn serve(inner: &Arc<Inner>, request: Request) -> Result<Response<Body>, P
     let stream = parts.headers.contains_key(ACCEPT);
     let request = openai::encode_body(operation, stream, body, &wire)?;
     let asked = Instant::now();
-    match inner.deps.http.send(request, inner.config.first_byte_timeout()).await {
+    match inner.deps.http.send(request, inner.config.patience(stream)).await {
         Ok(response) => {
-            let failed = response.status().is_server_error();
-            pass.report(if failed {
-                Finish::Failed { reason: format!("it answered {}", response.status()) }
-            } else {
-                Finish::Answered { first_byte: asked.elapsed() }
-            });
+            pass.report(verdict(&response, asked));
             let open = inner.open.token();
-            Ok(response.map(|body| Kept { body, _pass: pass, _open: open }.boxed_unsync()))
+            Ok(response.map(|body| Kept { body, pass, _open: open }.boxed_unsync()))
         }
         Err(error) => {
             pass.report(Finish::Failed { reason: error.to_string() });
             let message = format!("the replica's engine did not answer: {error}");
             Err(Problem::new(StatusCode::BAD_GATEWAY, "server_error", "upstream_lost", message))
         }
+    }
+}
+
+/// What an answer's head tells of the engine.
+fn verdict(response: &Response<Body>, asked: Instant) -> Finish {
+    let status = response.status();
+    if status.is_success() {
+        return Finish::Answered { first_byte: asked.elapsed() };
+    }
+    let failure = openai::classify(status.as_u16(), response.headers(), &[]);
+    if failure.counts_for_breaker {
+        Finish::Failed { reason: format!("it answered {status}") }
+    } else if failure.retryable {
+        // Neither well nor broken: it had no room, or does not offer what was asked for.
+        Finish::Cancelled
+    } else {
+        Finish::Answered { first_byte: asked.elapsed() }
     }
 }
 
@@ -101,7 +113,7 @@ fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
 /// A body that keeps its slot until it is over or dropped.
 struct Kept {
     body: Body,
-    _pass: Pass,
+    pass: Pass,
     _open: TaskTrackerToken,
 }
 
@@ -113,7 +125,11 @@ impl http_body::Body for Kept {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if matches!(polled, Poll::Ready(Some(Ok(_)))) {
+            self.pass.progressed();
+        }
+        polled
     }
     fn is_end_stream(&self) -> bool {
         self.body.is_end_stream()

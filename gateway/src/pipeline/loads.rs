@@ -31,11 +31,23 @@ pub(crate) struct Stat {
 }
 
 /// A reading of a [`Stat`] for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Reading {
     pub in_flight: u32,
     pub latency_us: u64,
     pub answered: u64,
     pub failed: u64,
+}
+
+impl Reading {
+    fn add(&mut self, later: Reading) {
+        self.in_flight += later.in_flight;
+        self.answered += later.answered;
+        self.failed += later.failed;
+        if later.latency_us != 0 {
+            self.latency_us = later.latency_us;
+        }
+    }
 }
 
 impl Stat {
@@ -75,8 +87,14 @@ impl Stat {
 
     /// It failed: others are tried first for a while.
     pub(crate) fn failed(&self, now_ms: u64) {
-        self.avoid_until_ms.store(now_ms + AVOID_MS, Ordering::Relaxed);
+        self.avoid_until_ms.fetch_max(now_ms + AVOID_MS, Ordering::Relaxed);
         self.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Others are tried first for so long, though it did not fail.
+    pub(crate) fn avoid(&self, now_ms: u64, wait: Duration) {
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        self.avoid_until_ms.fetch_max(now_ms.saturating_add(wait_ms), Ordering::Relaxed);
     }
 
     fn reading(&self) -> Reading {
@@ -143,10 +161,16 @@ impl Loads {
         self.targets.load().get(target).cloned().unwrap_or(new)
     }
 
-    /// All of them, by label.
-    pub(crate) fn all(&self) -> Vec<(String, Reading)> {
-        let label = |stat: &Stat| stat.label.to_str().unwrap_or_default().to_owned();
-        self.targets.load().values().map(|stat| (label(stat), stat.reading())).collect()
+    /// All of them, by label. A replica that came back to its node under a new epoch goes on with the numbers it had;
+    /// its latency is that of its last epoch.
+    pub(crate) fn all(&self) -> BTreeMap<String, Reading> {
+        let mut all: BTreeMap<String, Reading> = BTreeMap::new();
+        // In the order of targets, in which later epochs come later.
+        for stat in self.targets.load().values() {
+            let label = stat.label.to_str().unwrap_or_default().to_owned();
+            all.entry(label).or_default().add(stat.reading());
+        }
+        all
     }
 }
 
@@ -163,6 +187,23 @@ mod tests {
         assert!(stat.load(loads.now()).avoid);
         tokio::time::advance(Duration::from_millis(AVOID_MS)).await;
         assert!(!stat.load(loads.now()).avoid);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_replica_that_comes_back_under_a_new_epoch_is_one_line_of_the_metrics() {
+        let loads = Loads::default();
+        let replica = |epoch| {
+            let (id, node) = (domain::DeploymentId(1), domain::NodeId(2));
+            loads.of(&Target::Replica { id, ordinal: 0, epoch, node })
+        };
+        let old = UnderWay::new(replica(7));
+        old.stat().answered(Duration::from_micros(100));
+        replica(9).answered(Duration::from_micros(300));
+        replica(9).failed(0);
+        replica(10);
+        let all = loads.all();
+        let expected = Reading { in_flight: 1, latency_us: 300, answered: 2, failed: 1 };
+        assert_eq!(all.into_values().collect::<Vec<_>>(), [expected]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,12 +2,14 @@
 //! a target that fails is replaced by the next; after it, bytes pass frame by frame and nothing is repeated.
 
 mod attempt;
+mod events;
 mod inbound;
 mod loads;
 mod peek;
 mod relayed;
 mod scripted;
 mod ticket;
+mod unread;
 
 use std::sync::Arc;
 
@@ -31,6 +33,7 @@ pub(crate) use loads::Loads;
 use loads::Stat;
 pub use scripted::response as scripted;
 use ticket::Ticket;
+pub(crate) use unread::Unread;
 
 /// Different targets tried for one call at most.
 const ATTEMPTS_MAX: usize = 3;
@@ -85,7 +88,7 @@ where
     auth::allow(inner, &inner.deps.view.peek(), &parts.headers, Scope::Inference)?;
     let body = read_body(inner, &parts.headers, body).await?;
     let call = Call::parse(operation, body)?;
-    let deadline = Instant::now() + inner.config.first_byte_timeout();
+    let deadline = Instant::now() + inner.config.patience(call.stream);
     let mut tried: Vec<Target> = Vec::new();
     let mut last: Option<Miss> = None;
     while tried.len() < ATTEMPTS_MAX {
@@ -121,18 +124,25 @@ where
 fn choose(inner: &Inner, call: &Call, tried: &[Target]) -> Result<Option<Choice>, Problem> {
     let view = inner.deps.view.peek();
     let targets = routing::targets(&view, &call.model).map_err(|reason| no_target(&call.model, &reason))?;
-    let mut open: Vec<(Target, Load)> = targets
+    let mut open: Vec<(Target, Arc<Stat>)> = targets
         .into_iter()
         .filter(|target| !tried.contains(target))
         .map(|target| {
-            let load = inner.loads.of(&target).load(inner.loads.now());
-            (target, load)
+            let stat = inner.loads.of(&target);
+            (target, stat)
         })
         .collect();
-    if open.len() > 1 {
-        routing::order(&mut open, inner.ids.draw());
+    let best = if open.len() > 1 {
+        let now = inner.loads.now();
+        let loads = open.iter().map(|(target, stat)| (target, load(inner, target, stat, now)));
+        routing::best(loads, inner.ids.draw()).unwrap_or(0)
+    } else {
+        0
+    };
+    if open.is_empty() {
+        return Ok(None);
     }
-    let Some((target, _)) = open.into_iter().next() else { return Ok(None) };
+    let (target, stat) = open.swap_remove(best);
     let way = match &target {
         Target::Replica { node, .. } if *node == inner.deps.me => Way::Here,
         Target::Replica { node, .. } => Way::There(*node),
@@ -142,7 +152,14 @@ fn choose(inner: &Inner, call: &Call, tried: &[Target]) -> Result<Option<Choice>
             None => return Ok(None),
         },
     };
-    Ok(Some(Choice { stat: inner.loads.of(&target), target, way }))
+    Ok(Some(Choice { stat, target, way }))
+}
+
+/// What this node's calls tell of a target. Its actor knows more of its health: calls of other nodes and requests of its own.
+fn load(inner: &Inner, target: &Target, stat: &Stat, now_ms: u64) -> Load {
+    let own = stat.load(now_ms);
+    let avoid = own.avoid || inner.deps.directory.load(target).is_some_and(|told| told.avoid);
+    Load { avoid, ..own }
 }
 
 /// `provider/model` names one provider's model, which the provider itself calls `model`.

@@ -1,12 +1,10 @@
 //! Reading a target's body within deadlines: its first frame, or all of it. While waiting, a call on another node looks
-//! now and then whether that node still has the replica, so that no silence is waited out for nothing.
+//! now and then whether that node is given up, so that no silence is waited out for nothing.
 
 use actors::ports::Body;
 use bytes::{Bytes, BytesMut};
-use domain::Health;
-use domain::decide::routing::Target;
+use domain::decide::routing::{Target, given_up};
 use http_body_util::BodyExt;
-use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::attempt::LOOK_EVERY;
@@ -44,21 +42,24 @@ pub(super) async fn first(
     next(inner, body, target, deadline).await.map(Option::unwrap_or_default)
 }
 
-/// The rest of a body, after `start`.
+/// The rest of a body, after `start`: whole before the deadline, and never silent for too long.
 pub(super) async fn gather(
     inner: &Inner,
     body: &mut Body,
     start: Bytes,
     target: &Target,
-    idle: Duration,
+    deadline: Instant,
 ) -> Result<Gathered, Broke> {
+    let idle = inner.config.idle_timeout();
     let mut all = BytesMut::new();
     let mut only = start;
     loop {
         if http_body::Body::is_end_stream(body) {
             break;
         }
-        let Some(bytes) = next(inner, body, target, Instant::now() + idle).await? else { break };
+        let Some(bytes) = next(inner, body, target, deadline.min(Instant::now() + idle)).await? else {
+            break;
+        };
         // Most answers come in one frame, which is passed on without a copy.
         if only.is_empty() && all.is_empty() {
             only = bytes;
@@ -101,7 +102,7 @@ async fn next(
     }
 }
 
-/// Resolves when a replica on another node cannot answer any more; never for other targets.
+/// Resolves when a call at a replica on another node is given up; never for other targets.
 pub(super) async fn gone(inner: &Inner, target: &Target) {
     if !is_elsewhere(inner, target) {
         // No timer for what cannot happen: this is on every call's way.
@@ -115,17 +116,10 @@ pub(super) async fn gone(inner: &Inner, target: &Target) {
     }
 }
 
-/// Whether a replica is on a node that is given up, or was given to another one since.
+/// Whether a call at a replica on another node is given up.
 pub(super) fn is_gone(inner: &Inner, target: &Target) -> bool {
     let Target::Replica { id, ordinal, epoch, node } = target else { return false };
-    if !is_elsewhere(inner, target) {
-        return false;
-    }
-    let view = inner.deps.view.peek();
-    let placed = view.state.deployments.get(id).and_then(|d| d.replica(*ordinal));
-    let moved = placed.is_some_and(|replica| replica.epoch != *epoch);
-    // A node that was not heard of yet is not given up: this one may have started a moment ago.
-    moved || view.liveness.nodes.get(node).is_some_and(|(health, _)| *health == Health::Down)
+    is_elsewhere(inner, target) && given_up(&inner.deps.view.peek(), *id, *ordinal, *epoch, *node)
 }
 
 fn is_elsewhere(inner: &Inner, target: &Target) -> bool {

@@ -1,27 +1,34 @@
 //! An answer on its way to the client: frames pass as they come, cut only at the boundaries of events, so that an error
 //! can be told as an event of its own. The client's pace is the target's: nothing is read ahead. Dropped, it cancels the
-//! call and gives the slot back.
+//! call and gives the slot back; so does [`super::unread`] when the client takes nothing for too long.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use actors::Finish;
 use actors::ports::{Body, BoxError};
-use adapters::openai::{EVENT_LEN_MAX, Tail, complete_len, error_event};
-use bytes::{Bytes, BytesMut};
+use adapters::openai::error_event;
+use bytes::Bytes;
 use domain::decide::routing::Target;
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::attempt::LOOK_EVERY;
+use super::events::Events;
 use super::loads::UnderWay;
 use super::peek::is_gone;
 use super::ticket::Ticket;
+use super::unread::lock;
 use crate::deps::Pass;
 use crate::inner::Inner;
 use crate::metrics::Outcome;
+
+/// What is said of a target that ended its stream with an error of its own: its words stay between it and the client.
+const TOLD: &str = "it ended its answer with an error";
+/// What a client is told that comes back to an answer it left alone.
+const LEFT_ALONE: &str = "nothing of it was read for too long";
 
 /// Where the bytes come from, and what is given back when they end.
 pub(super) struct Source {
@@ -31,20 +38,47 @@ pub(super) struct Source {
     pub target: Target,
 }
 
+/// A call whose answer passes.
+pub(super) struct Passing {
+    source: Source,
+    ticket: Ticket,
+    /// When the target's last bytes came.
+    pub heard: Instant,
+    /// Whether the client has taken them and waits for more.
+    pub waiting: bool,
+}
+
+/// A call, until it is over.
+pub(super) enum State {
+    UnderWay(Passing),
+    /// Its client left it alone.
+    Unread,
+    Over,
+}
+
+/// A stream's call. The lock is the stream's own: only the look at streams that are left alone takes it besides.
+pub(super) type Line = Mutex<State>;
+
+/// How a call ends.
+enum End {
+    /// It is complete; the bytes that were still to be sent.
+    Complete(Option<Bytes>),
+    /// The target told an error itself.
+    Told,
+    /// The target is lost; why.
+    Lost(String),
+    /// What can only be told by breaking the body off.
+    Broke(BoxError),
+}
+
 /// A body that passes a target's body on.
 pub(super) struct Relayed {
     inner: Arc<Inner>,
-    /// Gone when the answer is over: that cancels or completes the call.
-    source: Option<Source>,
-    ticket: Ticket,
+    line: Arc<Line>,
     first: Option<Bytes>,
-    /// Events, rather than anything else that is too large to be gathered.
-    events: bool,
-    /// The beginning of an event whose end has not come yet.
-    part: BytesMut,
-    tail: Tail,
+    /// `None` for what is no stream of events, but too large to be gathered.
+    events: Option<Events>,
     idle: Duration,
-    heard: Instant,
     look: Pin<Box<Sleep>>,
 }
 
@@ -56,104 +90,132 @@ impl Relayed {
         events: bool,
         ticket: Ticket,
     ) -> Self {
+        let idle = inner.config.idle_timeout();
+        let call = Passing { source, ticket, heard: Instant::now(), waiting: false };
+        let line = Arc::new(Mutex::new(State::UnderWay(call)));
+        inner.unread.watch(&line, idle);
         Self {
             inner: inner.clone(),
-            source: Some(source),
-            ticket,
+            line,
             first: Some(first),
-            events,
-            part: BytesMut::new(),
-            tail: Tail::default(),
-            idle: inner.config.idle_timeout(),
-            heard: Instant::now(),
+            events: events.then(Events::default),
+            idle,
             look: Box::pin(sleep(LOOK_EVERY)),
         }
     }
+}
 
-    /// What of these bytes can go to the client now: whole events.
-    fn pass_on(&mut self, bytes: Bytes) -> Option<Bytes> {
-        if !self.events {
-            return Some(bytes);
-        }
-        let whole = if self.part.is_empty() {
-            let len = complete_len(&bytes);
-            self.part.extend_from_slice(&bytes[len..]);
-            if len == bytes.len() { bytes } else { bytes.slice(..len) }
-        } else {
-            self.part.extend_from_slice(&bytes);
-            let len = complete_len(&self.part);
-            self.part.split_to(len).freeze()
+/// The next bytes for the client, or how the call ends.
+fn next(
+    call: &mut Passing,
+    first: &mut Option<Bytes>,
+    events: &mut Option<Events>,
+    cx: &mut Context<'_>,
+    mut patience: impl FnMut(&Passing, &mut Context<'_>) -> Poll<&'static str>,
+) -> Poll<Result<Bytes, End>> {
+    loop {
+        let came = match first.take() {
+            Some(first) => first,
+            None => match Pin::new(&mut call.source.body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    call.heard = Instant::now();
+                    call.waiting = false;
+                    if let Some(pass) = &call.source.pass {
+                        pass.progressed();
+                    }
+                    frame.into_data().unwrap_or_default()
+                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(broke(events.as_ref(), error))),
+                Poll::Ready(None) => return Poll::Ready(Err(ended(events.as_mut()))),
+                Poll::Pending => {
+                    call.waiting = true;
+                    let why = ready!(patience(call, cx));
+                    return Poll::Ready(Err(broke(events.as_ref(), why.into())));
+                }
+            },
         };
-        let whole = if whole.is_empty() && self.part.len() > EVENT_LEN_MAX {
-            // Not events after all, or absurd ones: they pass as they are rather than be kept.
-            self.part.split().freeze()
-        } else {
-            whole
+        let whole = match events {
+            Some(events) => events.push(came),
+            None => (!came.is_empty()).then_some(came),
         };
-        self.tail.push(&whole);
-        (!whole.is_empty()).then_some(whole)
-    }
-
-    /// The target's body ended properly: complete if it said so.
-    fn ended(&mut self) -> Option<Bytes> {
-        if !self.events {
-            return self.over(Outcome::Ok, None);
-        }
-        let rest = self.part.split().freeze();
-        if rest.ends_with(b"data: [DONE]") || rest.ends_with(b"data: [DONE]\n") {
-            // Complete but for its last line's end.
-            let last = Bytes::from([&rest[..], b"\n\n"].concat());
-            self.tail.push(&last);
-            self.over(Outcome::Ok, None);
-            return Some(last);
-        }
-        let ending = self.tail.ending();
-        self.ticket.used(ending.usage);
-        match (ending.done, ending.error) {
-            (true, _) => self.over(Outcome::Ok, None),
-            // The target told the error itself.
-            (false, Some(error)) => {
-                self.over(Outcome::Broken, Some(&error.message));
-                None
-            }
-            (false, None) => self.lost("it ended early"),
+        if let Some(bytes) = whole {
+            return Poll::Ready(Ok(bytes));
         }
     }
+}
 
-    /// The target is lost: tells the client, in the only way that is left.
-    fn lost(&mut self, why: &str) -> Option<Bytes> {
-        if self.events && self.tail.is_done() {
-            return self.over(Outcome::Ok, None);
-        }
-        self.over(Outcome::Broken, Some(why));
-        let message = format!("the model's answer broke off ({why}): send the request again");
-        self.events.then(|| error_event(&message, "server_error", "upstream_lost"))
+/// The target's body ended properly: complete if it said so.
+fn ended(events: Option<&mut Events>) -> End {
+    let Some(events) = events else { return End::Complete(None) };
+    let last = events.finish();
+    let ending = events.ending();
+    match (ending.done, ending.error) {
+        (true, _) => End::Complete(last),
+        (false, Some(_)) => End::Told,
+        (false, None) => End::Lost("it ended early".to_owned()),
     }
+}
 
-    fn over(&mut self, outcome: Outcome, blame: Option<&str>) -> Option<Bytes> {
-        self.ticket.end(outcome);
-        if let (Some(source), Some(why)) = (&self.source, blame) {
-            source.under_way.stat().failed(self.inner.loads.now());
-            if let Some(pass) = &source.pass {
-                pass.report(Finish::Failed { reason: why.to_owned() });
-            }
-        }
-        self.source = None;
-        None
+/// The target is not heard of any longer, which matters only if something was still to come.
+fn broke(events: Option<&Events>, error: BoxError) -> End {
+    match events {
+        Some(events) if events.is_done() => End::Complete(None),
+        Some(_) => End::Lost(error.to_string()),
+        None => End::Broke(error),
     }
+}
 
-    /// Why the target is not waited for any longer, looked at once in a while.
-    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<&'static str> {
-        loop {
-            ready!(self.look.as_mut().poll(cx));
-            if self.heard.elapsed() >= self.idle {
-                return Poll::Ready("nothing came in time");
-            }
-            if self.source.as_ref().is_some_and(|source| is_gone(&self.inner, &source.target)) {
-                return Poll::Ready("its node is gone");
-            }
-            self.look.as_mut().reset(Instant::now() + LOOK_EVERY.min(self.idle));
+/// Records how a call ended, gives back what it held, and tells the client the rest.
+fn close(inner: &Inner, call: Passing, events: Option<&Events>, end: End) -> Option<Result<Bytes, BoxError>> {
+    let Passing { source, mut ticket, .. } = call;
+    ticket.used(events.and_then(|events| events.ending().usage));
+    let blame = |why: &str| {
+        source.under_way.stat().failed(inner.loads.now());
+        if let Some(pass) = &source.pass {
+            pass.report(Finish::Failed { reason: why.to_owned() });
         }
+    };
+    ticket.end(if matches!(end, End::Complete(_)) { Outcome::Ok } else { Outcome::Broken });
+    match end {
+        End::Complete(last) => last.map(Ok),
+        End::Told => {
+            blame(TOLD);
+            None
+        }
+        End::Lost(why) => {
+            blame(&why);
+            Some(Ok(lost(&why)))
+        }
+        End::Broke(error) => {
+            blame("the connection broke");
+            Some(Err(error))
+        }
+    }
+}
+
+/// Told in the only way that is left in the middle of a stream.
+fn lost(why: &str) -> Bytes {
+    let message = format!("the model's answer broke off ({why}): send the request again");
+    error_event(&message, "server_error", "upstream_lost")
+}
+
+/// Why the target is not waited for any longer, looked at once in a while.
+fn poll_patience(
+    inner: &Inner,
+    call: &Passing,
+    look: &mut Pin<Box<Sleep>>,
+    idle: Duration,
+    cx: &mut Context<'_>,
+) -> Poll<&'static str> {
+    loop {
+        ready!(look.as_mut().poll(cx));
+        if call.heard.elapsed() >= idle {
+            return Poll::Ready("nothing came in time");
+        }
+        if is_gone(inner, &call.source.target) {
+            return Poll::Ready("its node is gone");
+        }
+        look.as_mut().reset(Instant::now() + LOOK_EVERY.min(idle));
     }
 }
 
@@ -165,37 +227,31 @@ impl http_body::Body for Relayed {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = &mut *self;
-        let data = |bytes| Poll::Ready(Some(Ok(Frame::data(bytes))));
-        loop {
-            if let Some(bytes) = this.first.take().and_then(|first| this.pass_on(first)) {
-                return data(bytes);
+        let Relayed { inner, line, first, events, idle, look } = &mut *self;
+        let mut state = lock(line);
+        let polled = match &mut *state {
+            State::UnderWay(call) => {
+                let patience =
+                    |call: &Passing, cx: &mut Context<'_>| poll_patience(inner, call, look, *idle, cx);
+                ready!(next(call, first, events, cx, patience))
             }
-            let Some(source) = &mut this.source else { return Poll::Ready(None) };
-            let last = match Pin::new(&mut source.body).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    this.heard = Instant::now();
-                    match frame.into_data().ok().and_then(|bytes| this.pass_on(bytes)) {
-                        Some(bytes) => return data(bytes),
-                        None => continue,
-                    }
-                }
-                Poll::Ready(None) => this.ended(),
-                Poll::Ready(Some(Err(error))) if this.events => this.lost(&error.to_string()),
-                Poll::Ready(Some(Err(error))) => {
-                    this.lost("the connection broke");
-                    return Poll::Ready(Some(Err(error)));
-                }
-                Poll::Pending => {
-                    let why = ready!(this.poll_patience(cx));
-                    if !this.events {
-                        this.lost(why);
-                        return Poll::Ready(Some(Err(why.into())));
-                    }
-                    this.lost(why)
-                }
-            };
-            return last.map_or(Poll::Ready(None), data);
+            State::Unread => {
+                *state = State::Over;
+                let told = if events.is_some() { Ok(lost(LEFT_ALONE)) } else { Err(LEFT_ALONE.into()) };
+                return Poll::Ready(Some(told.map(Frame::data)));
+            }
+            State::Over => return Poll::Ready(None),
+        };
+        match polled {
+            Ok(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+            Err(end) => {
+                let State::UnderWay(call) = std::mem::replace(&mut *state, State::Over) else {
+                    return Poll::Ready(None);
+                };
+                drop(state);
+                let last = close(inner, call, events.as_ref(), end);
+                Poll::Ready(last.map(|last| last.map(Frame::data)))
+            }
         }
     }
 }

@@ -24,13 +24,19 @@ async fn deploy(bed: &Bed, body: &str) -> Got {
     bed.ask(Method::POST, "/v1/deploy", Scope::Deploy, body).await
 }
 
-async fn keyed(bed: &Bed, path: &str, scope: Scope, key: &str, body: &'static str) -> Got {
-    let request = Request::post(path)
+async fn keyed(bed: &Bed, method: Method, path: &str, scope: Scope, key: &str, body: &'static str) -> Got {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
         .header("authorization", format!("Bearer {}", key_text(scope)))
         .header("idempotency-key", key)
         .body(Full::new(Bytes::from_static(body.as_bytes())))
         .unwrap();
     bed.send(request).await
+}
+
+async fn posted(bed: &Bed, path: &str, scope: Scope, key: &str, body: &'static str) -> Got {
+    keyed(bed, Method::POST, path, scope, key, body).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,34 +99,84 @@ async fn a_cluster_without_a_leader_says_when_to_try_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_outcome_is_asked_for_again_and_then_told_with_a_way_to_find_out() {
+async fn an_unknown_outcome_is_told_with_a_way_to_find_out() {
     let bed = Bed::new();
-    bed.log.failures.lock().unwrap().extend([unknown(), unknown()]);
-    assert_eq!(deploy(&bed, DEPLOY).await.status, 202);
-    bed.log.failures.lock().unwrap().extend([unknown(), unknown(), unknown()]);
+    bed.log.failures.lock().unwrap().push_back(unknown());
     let body = r#"{"modelId":"mock","cluster":"default","name":"n"}"#;
     let got = deploy(&bed, body).await;
     got.is_error(504, "outcome_unknown", "Idempotency-Key: ");
     let message = got.error().2;
     let key = message.split('`').nth(1).unwrap().trim_start_matches("Idempotency-Key: ").to_owned();
-    assert_eq!(keyed(&bed, "/v1/deploy", Scope::Deploy, &key, body).await.status, 202);
+    assert_eq!(posted(&bed, "/v1/deploy", Scope::Deploy, &key, body).await.status, 202);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_repeated_change_gets_the_first_outcome() {
     let bed = Bed::new();
-    let first = keyed(&bed, "/v1/deploy", Scope::Deploy, "k1", DEPLOY).await;
-    let again = keyed(&bed, "/v1/deploy", Scope::Deploy, "k1", DEPLOY).await;
+    let first = posted(&bed, "/v1/deploy", Scope::Deploy, "k1", DEPLOY).await;
+    let again = posted(&bed, "/v1/deploy", Scope::Deploy, "k1", DEPLOY).await;
     assert_eq!(first.json(), again.json());
     // Another caller's key of the same text is another change.
-    let other = keyed(&bed, "/v1/deploy", Scope::Admin, "k1", DEPLOY).await;
+    let other = posted(&bed, "/v1/deploy", Scope::Admin, "k1", DEPLOY).await;
     other.is_error(409, "conflict", "exists already");
-    keyed(&bed, "/v1/deploy", Scope::Deploy, "", DEPLOY).await.is_error(400, "invalid_value", "visible");
+    posted(&bed, "/v1/deploy", Scope::Deploy, "", DEPLOY).await.is_error(400, "invalid_value", "visible");
 
-    assert_eq!(keyed(&bed, "/api/keys", Scope::Admin, "k2", r#"{"name":"x"}"#).await.status, 201);
-    let again = keyed(&bed, "/api/keys", Scope::Admin, "k2", r#"{"name":"x"}"#).await;
+    assert_eq!(posted(&bed, "/api/keys", Scope::Admin, "k2", r#"{"name":"x"}"#).await.status, 201);
+    let again = posted(&bed, "/api/keys", Scope::Admin, "k2", r#"{"name":"x"}"#).await;
     again.is_error(409, "conflict", "make another");
     assert_eq!(bed.view.load().state.keys.len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_was_used_for_another_request_is_refused() {
+    let bed = Bed::new();
+    let id = bed.deployment("m", &[ME]);
+    let scale = |key, body| posted(&bed, "/api/deployments/m/scale", Scope::Deploy, key, body);
+    assert_eq!(scale("k", r#"{"replicas":2}"#).await.status, 200);
+    scale("k", r#"{"replicas":3}"#).await.is_error(422, "idempotency_key_reused", "new key");
+    let stop = posted(&bed, "/api/deployments/m/stop", Scope::Deploy, "k", "").await;
+    stop.is_error(422, "idempotency_key_reused", "new key");
+    assert_eq!(scale("k", r#"{"replicas":2}"#).await.status, 200);
+    assert_eq!(bed.view.load().state.deployments.get(&id).unwrap().wanted(), 2);
+    // What was refused before anything was asked of the cluster used no key.
+    posted(&bed, "/v1/deploy", Scope::Deploy, "d", r#"{"modelId":"mock","cluster":"no"}"#).await.error();
+    assert_eq!(posted(&bed, "/v1/deploy", Scope::Deploy, "d", DEPLOY).await.error().0, 409);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_removal_gets_the_first_outcome() {
+    let bed = Bed::new();
+    let id = bed.deployment("m", &[ME]).to_string();
+    bed.deployment("n", &[ME]);
+    let cases = [
+        (Method::DELETE, "/api/deployments/n".to_owned(), Scope::Deploy),
+        (Method::DELETE, format!("/api/deployments/{id}"), Scope::Deploy),
+        (Method::POST, "/api/nodes/two/leave".to_owned(), Scope::Admin),
+        (Method::DELETE, "/api/nodes/two".to_owned(), Scope::Admin),
+    ];
+    let mut first = Vec::new();
+    for (method, path, scope) in &cases {
+        let got = keyed(&bed, method.clone(), path, *scope, path, "").await;
+        assert_eq!(got.status, 200, "{path}: {}", got.text());
+        first.push(got.json());
+    }
+    for ((method, path, scope), first) in cases.iter().zip(first) {
+        let again = keyed(&bed, method.clone(), path, *scope, path, "").await;
+        assert_eq!((again.status.as_u16(), again.json()), (200, first), "{path}");
+        let other = keyed(&bed, method.clone(), path, *scope, "another", "").await;
+        assert_eq!(other.error().0, 404, "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_removal_spares_what_has_the_name_now() {
+    let bed = Bed::new();
+    bed.deployment("m", &[ME]);
+    let remove = || keyed(&bed, Method::DELETE, "/api/deployments/m", Scope::Deploy, "k", "");
+    assert_eq!(remove().await.status, 200);
+    let later = bed.deployment("m", &[ME]);
+    assert_eq!(remove().await.status, 200);
+    assert!(bed.view.load().state.deployments.contains(&later));
 }
 
 #[tokio::test(start_paused = true)]

@@ -28,6 +28,28 @@ async fn every_route_is_in_the_document_with_its_scope() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_document_tells_what_can_be_asked_beside_the_body() {
+    let bed = Bed::new();
+    let document = open(&bed, Method::GET, "/openapi.json").await.json();
+    let names = |path: &str, method: &str| -> Vec<String> {
+        let parameters =
+            document["paths"][path][method]["parameters"].as_array().cloned().unwrap_or_default();
+        parameters.iter().map(|p| format!("{} {}", p["in"], p["name"]).replace('"', "")).collect()
+    };
+    assert_eq!(names("/api/nodes", "get"), ["query consistent"]);
+    assert_eq!(names("/api/actors", "get"), ["query consistent", "query node"]);
+    assert_eq!(
+        names("/api/deployments/{id}/logs", "get"),
+        ["path id", "query consistent", "query replica", "query tail"]
+    );
+    assert_eq!(names("/api/deployments/{id}", "delete"), ["path id", "header Idempotency-Key"]);
+    assert_eq!(names("/v1/deploy", "post"), ["header Idempotency-Key"]);
+    assert!(names("/v1/chat/completions", "post").is_empty() && names("/health", "get").is_empty());
+    let required = |path: &str| document["paths"][path]["post"]["requestBody"]["required"].clone();
+    assert_eq!((required("/api/tokens"), required("/api/keys")), (false.into(), true.into()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_route_asks_for_the_key_that_its_table_says() {
     let bed = Bed::new();
     for route in ROUTES {

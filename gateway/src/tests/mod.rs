@@ -4,6 +4,7 @@
 mod bed;
 mod changes;
 mod documents;
+mod fakes;
 mod operators;
 mod recovery;
 mod refusals;

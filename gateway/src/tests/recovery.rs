@@ -118,14 +118,76 @@ async fn a_key_that_the_provider_refuses_is_not_the_client_s_fault() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_target_that_has_too_many_calls_is_left_alone_as_long_as_it_asks() {
+    let bed = Bed::new();
+    bed.targets.then(Next::Busy("30")).then(json(ANSWER));
+    let good = bed.chat("api").await.headers["x-llmhub-target"].to_str().unwrap().to_owned();
+    let busy = if good == "a" { "b" } else { "a" };
+    for _ in 0..20 {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        bed.targets.then(json(ANSWER));
+        assert_eq!(bed.chat("api").await.headers["x-llmhub-target"], good);
+    }
+    for (metric, value) in [("latency_seconds{", "0"), ("in_flight{", "0")] {
+        let line = format!("llmhub_target_{metric}target=\"{busy}\"}}");
+        assert_eq!(bed.metric(&line).await, value, "{line}");
+    }
+    for outcome in ["answered", "failed"] {
+        let line = format!("llmhub_target_calls_total{{target=\"{busy}\",outcome=\"{outcome}\"}}");
+        assert_eq!(bed.metric(&line).await, "0", "{line}");
+    }
+    tokio::time::advance(Duration::from_secs(10)).await;
+    bed.targets.then(json(ANSWER));
+    assert_eq!(bed.chat("api").await.headers["x-llmhub-target"], busy, "it was never slow");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_whose_targets_all_have_too_many_calls_is_told_when_to_come_back() {
+    let bed = Bed::new();
+    bed.targets.then(Next::Busy("7")).then(Next::Busy("7"));
+    let got = bed.chat("api").await;
+    got.is_error(429, "rate_limit_exceeded", "slow down");
+    assert_eq!(got.headers["retry-after"], "7");
+    assert_eq!(bed.targets.seen().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_its_actor_avoids_is_tried_last() {
+    let bed = Bed::new();
+    for (avoided, other) in [("a", "b"), ("b", "a")] {
+        *bed.doors.avoided.lock().unwrap() = [avoided.to_owned()].into();
+        for _ in 0..8 {
+            bed.targets.then(json(ANSWER));
+            assert_eq!(bed.chat("api").await.headers["x-llmhub-target"], other);
+        }
+    }
+    bed.doors.avoided.lock().unwrap().insert("b".to_owned());
+    bed.targets.then(json(ANSWER));
+    assert_eq!(bed.chat("api").await.status, 200, "better than none");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_sends_elsewhere_is_told_to_be_corrected() {
+    let bed = Bed::new();
+    let moved = || Next::Answer(301, "text/html", vec![Piece::Bytes("<html>")]);
+    bed.targets.then(moved()).then(moved());
+    bed.chat("api").await.is_error(502, "upstream_redirect", "correct the provider's URL");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_that_takes_too_long_ends_with_504_and_is_not_made_twice() {
     let bed = Bed::new();
+    let (stream, plain) = (Duration::from_secs(120), Duration::from_secs(600));
+    let started = tokio::time::Instant::now();
     bed.targets.then(Next::Hang);
     bed.chat("api").await.is_error(504, "upstream_timeout", "did not answer");
+    assert_eq!(started.elapsed().as_secs(), plain.as_secs());
     bed.targets.then(Next::Answer(200, "application/json", vec![Piece::Hang]));
     bed.chat("api").await.is_error(504, "upstream_timeout", "in time");
+    let started = tokio::time::Instant::now();
     bed.targets.then(events(vec![Piece::Wait(Duration::from_secs(3600)), Piece::Bytes("x")]));
     assert_eq!(bed.stream("api").await.status(), 504);
+    assert_eq!(started.elapsed().as_secs(), stream.as_secs());
     assert_eq!(bed.targets.seen().len(), 3);
 }
 
@@ -199,6 +261,9 @@ async fn the_mock_provider_answers_without_any_target() {
     let got = bed.ask(Method::POST, "/v1/chat/completions", scope, body).await;
     got.is_error(429, "rate_limit_exceeded", "asked for");
     assert_eq!(got.headers["retry-after"], "7");
+    let body = r#"{"model":"mock","messages":[],"stream":true,"mock":{"delay_ms":600000}}"#;
+    let got = bed.ask(Method::POST, "/v1/chat/completions", scope, body).await;
+    got.is_error(504, "upstream_timeout", "the mock did not answer");
     let body = r#"{"model":"mock","messages":[],"mock":{"cut_after_chunks":1}}"#;
     let got = bed.ask(Method::POST, "/v1/chat/completions", scope, body).await;
     got.is_error(502, "upstream_lost", "broke off");

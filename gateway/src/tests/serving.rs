@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::key::Scope;
 use http::Request;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
@@ -104,6 +105,61 @@ async fn a_slow_client_slows_its_target_down() {
     while !dropped.is_true() {
         assert!(client.read(&mut buffer).await.unwrap() > 0);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_says_nothing_is_hung_up_on() {
+    for greeting in ["", "P", "PRI * HTTP/2.0\r\n", "GET /health HTTP/1.1\r\n"] {
+        let bed = Bed::new();
+        let (mut client, serving) = connect(&bed);
+        client.write_all(greeting.as_bytes()).await.unwrap();
+        let started = tokio::time::Instant::now();
+        serving.await.unwrap();
+        assert!(started.elapsed() <= Duration::from_secs(76), "{greeting:?} {:?}", started.elapsed());
+        assert_eq!(bed.metric("llmhub_gateway_connections").await, "0");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_nothing_is_hung_up_on() {
+    const LARGE: &str = concat!("data: ", "0123456789012345678901234567890123456789", "\n\n");
+    let bed = Bed::new();
+    let dropped = Dropped::default();
+    let pieces = (0..20_000).map(|_| Piece::Bytes(LARGE)).collect();
+    bed.targets.then(Next::Watched(pieces, dropped.clone()));
+    let (mut client, serving) = connect(&bed);
+    client.write_all(chat(true).as_bytes()).await.unwrap();
+    let started = tokio::time::Instant::now();
+    serving.await.unwrap();
+    assert!(dropped.is_true());
+    assert!((119..123).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_http2_that_nobody_reads_gives_its_target_back_and_the_others_go_on() {
+    let bed = Bed::new();
+    let (client, _serving) = connect(&bed);
+    let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(0).timer(TokioTimer::new());
+    let (mut sender, connection) = builder.handshake(TokioIo::new(client)).await.unwrap();
+    tokio::spawn(connection);
+    let dropped = Dropped::default();
+    let pieces = vec![Piece::Bytes("data: {}\n\n"), Piece::Hang];
+    bed.targets.then(Next::Watched(pieces, dropped.clone()));
+    let body = r#"{"model":"api","messages":[],"stream":true}"#;
+    let request = Request::post("http://x/v1/chat/completions")
+        .header("authorization", format!("Bearer {}", key_text(Scope::Inference)))
+        .body(Full::new(Bytes::from_static(body.as_bytes())))
+        .unwrap();
+    let unread = sender.send_request(request).await.unwrap();
+    assert_eq!(unread.status(), 200);
+    tokio::time::sleep(Duration::from_secs(118)).await;
+    assert!(!dropped.is_true());
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(dropped.is_true());
+    assert_eq!(bed.metric("llmhub_gateway_in_flight").await, "0");
+    let ready = Request::get("http://x/ready").body(Full::new(Bytes::new())).unwrap();
+    assert_eq!(sender.send_request(ready).await.unwrap().status(), 200);
 }
 
 #[tokio::test(start_paused = true)]

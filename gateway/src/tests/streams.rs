@@ -85,6 +85,64 @@ async fn what_comes_after_done_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn usage_is_counted_however_a_complete_stream_ends() {
+    const USED: &str = "data: {\"usage\":{\"prompt_tokens\":5}}\n\n";
+    let bed = Bed::new();
+    let ends = [
+        vec![Piece::Bytes("data: [DONE]")],
+        vec![Piece::Bytes("data: [DONE]\n"), Piece::Break],
+        vec![Piece::Bytes(DONE), Piece::Break],
+        vec![Piece::Bytes(DONE), Piece::Hang],
+    ];
+    for end in ends {
+        bed.targets.then(events([Piece::Bytes(USED)].into_iter().chain(end).collect()));
+        rest(bed.stream("api").await).await;
+    }
+    assert_eq!(bed.metric(r#"llmhub_gateway_tokens_total{kind="prompt"}"#).await, "20");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_nobody_reads_gives_its_target_back() {
+    let bed = Bed::new();
+    let dropped = Dropped::default();
+    bed.targets.then(Next::Watched(vec![Piece::Bytes(ONE), Piece::Bytes(ONE), Piece::Hang], dropped.clone()));
+    let mut response = bed.stream("api").await;
+    let frame = response.body_mut().frame().await.unwrap().unwrap();
+    assert_eq!(frame.into_data().unwrap(), ONE);
+    tokio::time::sleep(Duration::from_secs(119)).await;
+    assert!(!dropped.is_true());
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(dropped.is_true());
+    assert_eq!(bed.metric("llmhub_gateway_in_flight").await, "0");
+    assert_eq!(bed.metric(&outcome("cancelled")).await, "1");
+    let text = rest(response).await;
+    let (before, error) = lost(&text);
+    assert_eq!(before, "");
+    assert!(error["error"]["message"].as_str().unwrap().contains("nothing of it was read"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_whose_target_takes_its_time_is_not_taken_for_one_that_nobody_reads() {
+    let bed = Bed::new();
+    let wait = || Piece::Wait(Duration::from_secs(100));
+    let pieces = vec![Piece::Bytes(ONE), wait(), Piece::Bytes(ONE), wait(), Piece::Bytes(DONE)];
+    bed.targets.then(events(pieces));
+    assert_eq!(rest(bed.stream("api").await).await, [ONE, ONE, DONE].concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_goes_on_when_its_replica_is_given_to_another_node() {
+    let bed = Bed::new();
+    let id = bed.deployment("far", &[OTHER]);
+    let epoch = bed.view.load().state.deployments.get(&id).unwrap().replicas[0].epoch;
+    let wait = Piece::Wait(Duration::from_secs(10));
+    bed.targets.then(events(vec![Piece::Bytes(ONE), wait, Piece::Bytes(DONE)]));
+    let response = bed.stream("far").await;
+    bed.assign(id, 0, Some(epoch), ME);
+    assert_eq!(rest(response).await, [ONE, DONE].concat());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_silent_target_is_given_up_after_a_while() {
     let bed = Bed::new();
     bed.targets.then(events(vec![Piece::Bytes(ONE), Piece::Hang]));

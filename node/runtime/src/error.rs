@@ -14,12 +14,22 @@ pub enum Error {
         /// What is wrong, and what to do.
         reason: String,
     },
-    /// A bootstrap was cut short.
+    /// A bootstrap or a join was cut short.
     #[error(
-        "an earlier bootstrap on this data directory did not finish: remove the directory and start again"
+        "an earlier start on this data directory did not finish: pass the same --join and --token again if it was to join, else remove the directory and start again"
     )]
-    HalfBootstrapped,
-    /// A node that belongs to a cluster was told to join one with another identity.
+    HalfStarted,
+    /// Its metadata was lost: a voter that forgot what it acknowledged must not come back under its id.
+    #[error(
+        "this directory belongs to node {0}, but its database is empty: restore the whole directory from a copy made while the node was stopped, or wipe it and join as a new node"
+    )]
+    DatabaseLost(NodeId),
+    /// It belongs to a cluster, and the token to another.
+    #[error(
+        "this data directory belongs to another cluster than the token: start without --join and --token, or choose another directory"
+    )]
+    OtherCluster,
+    /// A node that is to join was given no token.
     #[error(
         "joining needs a token: make one with `llmhub token create` on a running node and pass it with --token"
     )]

@@ -4,23 +4,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::Tree;
-use actors::ports::ViewCell;
+use actors::ports::{Proposer as _, ViewCell};
 use consensus::{Consensus, Role, Status};
-use domain::NodeId;
+use domain::{Command, Incarnation, NodeId, node};
 use tokio_util::sync::CancellationToken;
 use wire::door::Door;
 
 use crate::follow::GossipCell;
-use crate::ledger::Ledger;
+use crate::ledger::{self, Ledger};
 
 /// How long handing over leadership may take at a stop.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long telling the cluster of a stop may take; without a quorum it goes untold.
+const TELL_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a running node looks whether it was removed.
 const GONE_CHECK: Duration = Duration::from_millis(500);
 
 /// A running node.
 pub struct NodeHandle {
     pub(crate) me: NodeId,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) shut_out: CancellationToken,
     pub(crate) admin_key: Option<String>,
     pub(crate) view: ViewCell,
     pub(crate) ledger: Arc<Ledger>,
@@ -59,28 +63,38 @@ impl NodeHandle {
         self.ledger.status()
     }
 
-    /// Resolves with a reason when the node cannot go on: its disk failed, or it was removed.
+    /// Resolves with a reason when the node cannot go on: its disk failed, its actors ended, or it was removed.
     pub async fn failed(&self) -> String {
         let removed = async {
-            while !self.view.peek().state.gone.contains(&self.me) {
+            while !self.was_removed() {
                 tokio::time::sleep(GONE_CHECK).await;
             }
         };
         tokio::select! {
             biased;
             fault = self.consensus.stopped() => fault.to_string(),
+            fault = self.tree.ended() => fault,
             () = removed => crate::error::Error::Removed(self.me).to_string(),
         }
     }
 
-    /// Stops gracefully: new requests are refused, streams finish within the configured limit, leadership goes to another
-    /// voter, engines end.
+    /// Whether it was removed from its cluster, as far as it has heard: then it must stop, and its data is of no use any more.
+    pub fn was_removed(&self) -> bool {
+        self.shut_out.is_cancelled() || self.view.peek().state.gone.contains(&self.me)
+    }
+
+    /// Stops gracefully: the cluster is told, new requests are refused, streams finish within the configured limit,
+    /// leadership goes to another voter, engines end.
     pub async fn stop(self) {
+        if !self.was_removed() {
+            self.tell_of_stop().await;
+        }
         self.gateway.drain();
+        self.gateway.drained(Duration::from_millis(self.drain_ms)).await;
+        // Not before: peers give up the answers they relay from a node that gossip says is gone.
         if let Some(gossip) = self.gossip.lock().await.take() {
             gossip.leave().await;
         }
-        self.gateway.drained(Duration::from_millis(self.drain_ms)).await;
         let _ = tokio::time::timeout(HAND_OVER_TIMEOUT, self.hand_over()).await;
         self.tree.shutdown().await;
         self.consensus.shutdown().await;
@@ -88,16 +102,22 @@ impl NodeHandle {
         drop(self.door);
     }
 
-    /// Hands leadership to the voter whose log is furthest.
+    async fn tell_of_stop(&self) {
+        let stops = Command::Node(node::Command::Stop { id: self.me, incarnation: self.incarnation });
+        let told = tokio::time::timeout(TELL_TIMEOUT, self.ledger.propose(stops)).await;
+        if !matches!(told, Ok(Ok(_))) {
+            tracing::info!("the cluster could not be told that this node stops: it will notice");
+        }
+    }
+
+    /// Hands leadership to the voter within reach whose log is furthest.
     async fn hand_over(&self) {
         let status = self.consensus.status();
         if status.role != Role::Leader {
             return;
         }
-        let others = status.voters.iter().filter(|id| **id != self.me);
-        let best = others.max_by_key(|id| (status.matched.get(id).copied().unwrap_or(0), **id));
-        if let Some(best) = best
-            && let Err(error) = self.consensus.transfer(*best).await
+        if let Some(heir) = ledger::heir(&status)
+            && let Err(error) = self.consensus.transfer(heir).await
         {
             tracing::warn!(%error, "leadership could not be handed over");
         }

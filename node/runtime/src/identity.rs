@@ -71,6 +71,8 @@ struct NodeFile {
 pub(crate) struct Stored {
     /// Its id.
     pub id: NodeId,
+    /// The name it joined under.
+    pub name: String,
     /// The seed of its keys.
     pub key: NodeKey,
     /// Whether bootstrap or join got to its end.
@@ -104,17 +106,24 @@ pub(crate) async fn load(files: &dyn Files) -> Result<Option<Stored>, Error> {
         (Some(node), Some(ca)) => Some(Certificates { node: node.to_vec(), ca: ca.to_vec() }),
         _ => None,
     };
-    Ok(Some(Stored { id: node.id, key: NodeKey(seed), complete: node.complete, certificates }))
+    let NodeFile { id, name, complete } = node;
+    Ok(Some(Stored { id, name, key: NodeKey(seed), complete, certificates }))
 }
 
 /// Draws and writes a new, incomplete identity.
 pub(crate) async fn create(files: &dyn Files, entropy: &dyn Entropy, name: &str) -> Result<Stored, Error> {
+    if read(files, CERT_FILE).await?.is_some() {
+        // Another identity's key would be lost, and with it what only that key opens.
+        let reason =
+            "it is missing, though this directory belonged to a node: restore it, or wipe the directory";
+        return Err(Error::Files { file: NODE_FILE, reason: reason.to_owned() });
+    }
     let key = NodeKey::draw(entropy);
     // Zero is no node: it is what an unset field reads as.
     let id = NodeId(entropy.draw().max(1));
     write(files, KEY_FILE, hex::encode(*key.0).as_bytes()).await?;
     write_node(files, id, name, false).await?;
-    Ok(Stored { id, key, complete: false, certificates: None })
+    Ok(Stored { id, name: name.to_owned(), key, complete: false, certificates: None })
 }
 
 /// Writes what a bootstrap or join brought, and marks the identity complete.

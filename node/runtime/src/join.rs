@@ -16,7 +16,7 @@ use wire::net::{BoxIo, Network};
 use crate::authority::fingerprint;
 use crate::error::Error;
 use crate::identity::Certificates;
-use crate::token::JoinToken;
+use crate::token::{JoinToken, token_hash};
 use crate::vault::Safe;
 
 /// The largest question or answer, in bytes.
@@ -36,8 +36,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Serialize, Deserialize)]
 struct Question {
     token: TokenId,
+    /// Its secret part. The stream is one to the token's own cluster, which alone knows what the secret's hash should be;
+    /// the hash itself, which every node and backup holds, opens nothing.
     #[serde(with = "serde_bytes")]
-    secret_sha256: Vec<u8>,
+    secret: Vec<u8>,
     #[serde(with = "serde_bytes")]
     certificate_request: Vec<u8>,
     node: node::Node,
@@ -83,7 +85,7 @@ pub(crate) async fn ask(
     certificate_request: Vec<u8>,
 ) -> Result<Welcome, Error> {
     let question =
-        Question { token: token.id, secret_sha256: token.hash(), certificate_request, node: node.clone() };
+        Question { token: token.id, secret: token.secret.to_vec(), certificate_request, node: node.clone() };
     let until = tokio::time::Instant::now() + PATIENCE;
     let mut last = "no address was given".to_owned();
     let mut queue: Vec<String> = addrs.to_vec();
@@ -178,26 +180,24 @@ impl Doorman {
             Some(Err(e)) => return Answer::Later(e.to_string()),
             None => return Answer::Elsewhere(self.signers()),
         };
-        let id = question.node.id;
-        if let Some(refusal) = self.name_in_use(&question.node) {
+        let Question { token, secret, certificate_request, node } = question;
+        let id = node.id;
+        let hash = token_hash(&secret);
+        if let Some(refusal) = self.not_invited(token, &hash).await {
             return refusal;
         }
-        if !self.known(&question.node) {
-            let hash = question.secret_sha256.clone();
-            let used =
-                self.proposer.propose(Command::Token(token::Command::Use { id: question.token, hash }));
-            if let Err(e) = used.await {
-                return refuse(e);
-            }
-        } else if !self.token_fits(&question) {
-            return Answer::No(Reject::from(token::Reject::Unknown(question.token)).to_string());
+        if let Some(refusal) = self.name_in_use(&node) {
+            return refusal;
         }
-        let certificate = match authority.sign(id, &question.certificate_request) {
+        // The same request is always signed the same way, so that the certificate tells a newcomer that asks again from
+        // one that pretends to be it.
+        let certificate = match authority.sign(id, &certificate_request) {
             Ok(certificate) => certificate,
             Err(e) => return Answer::No(e.to_string()),
         };
-        let node = node::Node { cert_fingerprint: fingerprint(&certificate).to_vec(), ..question.node };
-        if let Err(e) = self.proposer.propose(Command::Node(node::Command::Join(node))).await {
+        let node = node::Node { cert_fingerprint: fingerprint(&certificate).to_vec(), ..node };
+        if let Err(e) = self.proposer.propose(Command::Node(node::Command::Admit { node, token, hash })).await
+        {
             return refuse(e);
         }
         let Some(Ok(gossip_keys)) = self.safe.gossip_keys() else {
@@ -214,8 +214,22 @@ impl Doorman {
         }
     }
 
-    /// Asked before the token is counted, so that a wrong name does not use it up. A namesake that does not answer may be
-    /// this very machine before its disk was lost: it is waited for until its lease has run out.
+    /// Turns away who does not hold the secret of a token, before anything is written to the log for them.
+    async fn not_invited(&self, token: TokenId, hash: &[u8]) -> Option<Answer> {
+        let invited = || self.view.peek().state.tokens.get(&token).is_some_and(|row| row.hash == hash);
+        if invited() {
+            return None;
+        }
+        // It may have been made a moment ago, on another node.
+        match self.proposer.barrier().await {
+            Ok(()) if invited() => None,
+            Ok(()) => Some(Answer::No(Reject::from(token::Reject::Unknown(token)).to_string())),
+            Err(e) => Some(refuse(e)),
+        }
+    }
+
+    /// A namesake that does not answer, or that has the newcomer's own address, may be this very machine before its disk
+    /// was lost: it is waited for until its lease has run out.
     fn name_in_use(&self, node: &node::Node) -> Option<Answer> {
         let view = self.view.load();
         let namesake = view.state.node_named(&node.name).filter(|n| n.id != node.id)?;
@@ -223,19 +237,9 @@ impl Doorman {
             return None;
         }
         let why = node::Reject::NameTaken { name: node.name.clone(), id: namesake.id }.to_string();
-        let answers = view.liveness.of(namesake.id) == Health::Alive;
+        let answers =
+            view.liveness.of(namesake.id) == Health::Alive && namesake.cluster_addr != node.cluster_addr;
         Some(if answers { Answer::No(why) } else { Answer::Later(why) })
-    }
-
-    /// Whether this very node was let in before, and only its answer got lost: its token is not counted again.
-    fn known(&self, node: &node::Node) -> bool {
-        let view = self.view.load();
-        view.state.nodes.get(&node.id).is_some_and(|n| n.seal_public == node.seal_public)
-    }
-
-    fn token_fits(&self, question: &Question) -> bool {
-        let view = self.view.load();
-        view.state.tokens.get(&question.token).is_some_and(|t| t.hash == question.secret_sha256)
     }
 
     fn signers(&self) -> Vec<String> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::ports::{Electorate, Entropy, Member, ProposeError, Proposer, ViewCell};
+use actors::ports::{Electorate, Entropy, Member, Members, ProposeError, Proposer, ViewCell};
 use async_trait::async_trait;
 use consensus::{Consensus, Error, Role, Status};
 use domain::limits::LEASE_MARGIN_MS;
@@ -20,6 +20,8 @@ const APPLY_WAIT: Duration = Duration::from_secs(3);
 const FAREWELL: Duration = Duration::from_secs(1);
 /// A follower's log counts as caught up when it lacks no more than this many entries.
 const CAUGHT_UP_LAG: u64 = 200;
+/// A node counts as within reach when the leader heard from it no longer ago than this, in milliseconds.
+const HEARD_MS_MAX: u64 = 1_000;
 
 /// Proposals, barriers and membership over one node's consensus.
 pub(crate) struct Ledger {
@@ -107,19 +109,17 @@ impl Electorate for Ledger {
         (status.role == Role::Leader && heard).then_some(status.term)
     }
 
-    fn members(&self) -> Vec<Member> {
+    fn members(&self) -> Members {
         let status = self.consensus.status();
-        let caught_up = |id: &NodeId| {
-            *id == status.id || status.matched.get(id).is_some_and(|at| at + CAUGHT_UP_LAG >= status.last_log)
-        };
         let member = |id: &NodeId, votes| Member {
             node: *id,
             votes,
             addr: status.addrs.get(id).cloned().unwrap_or_default(),
-            caught_up: caught_up(id),
+            caught_up: caught_up(&status, *id),
         };
         let voters = status.voters.iter().map(|id| member(id, true));
-        voters.chain(status.learners.iter().map(|id| member(id, false))).collect()
+        let nodes = voters.chain(status.learners.iter().map(|id| member(id, false))).collect();
+        Members { nodes, joint: status.joint }
     }
 
     async fn add_learner(&self, node: NodeId, addr: &str) -> Result<(), ProposeError> {
@@ -143,6 +143,24 @@ impl Electorate for Ledger {
     }
 }
 
+/// Whether a node follows closely enough to vote, as the leader sees it. A node that was never heard of, such as one that
+/// listens elsewhere than it says, lacks nothing on a young cluster by its numbers alone; a vote for it could stop the
+/// cluster for good.
+fn caught_up(status: &Status, id: NodeId) -> bool {
+    let close = |at: &u64| at + CAUGHT_UP_LAG >= status.last_log;
+    id == status.id || (within_reach(status, id) && status.matched.get(&id).is_some_and(close))
+}
+
+fn within_reach(status: &Status, id: NodeId) -> bool {
+    status.heard_ms.get(&id).is_some_and(|ms| *ms < HEARD_MS_MAX)
+}
+
+/// Who should lead after this leader: the voter within reach whose log is furthest.
+pub(crate) fn heir(status: &Status) -> Option<NodeId> {
+    let others = status.voters.iter().filter(|id| **id != status.id && within_reach(status, **id));
+    others.max_by_key(|id| (status.matched.get(id).copied(), **id)).copied()
+}
+
 /// Consensus' errors in the classes callers act on.
 fn told(error: Error) -> ProposeError {
     match error {
@@ -150,6 +168,104 @@ fn told(error: Error) -> ProposeError {
             ProposeError::Unavailable { reason: why, retry_after: Duration::from_millis(retry_after_ms) }
         }
         Error::Unknown { why } => ProposeError::Unknown { reason: why },
-        other => ProposeError::Unavailable { reason: other.to_string(), retry_after: Duration::from_secs(1) },
+        Error::NotLeader { .. } => ProposeError::Unavailable {
+            reason: "this node does not lead any more".to_owned(),
+            retry_after: Duration::from_secs(1),
+        },
+        Error::TooLarge { bytes, max } => ProposeError::TooLarge { bytes, max },
+        Error::Refused { .. } | Error::Storage { .. } | Error::Bug { .. } => {
+            ProposeError::Failed { reason: error.to_string() }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn ids<const N: usize>(ids: [u64; N]) -> BTreeSet<NodeId> {
+        ids.into_iter().map(NodeId).collect()
+    }
+
+    fn numbers<const N: usize>(of: [(u64, u64); N]) -> BTreeMap<NodeId, u64> {
+        of.into_iter().map(|(id, number)| (NodeId(id), number)).collect()
+    }
+
+    /// Node 1 leads; the log is as short as a young cluster's.
+    fn leader(last_log: u64) -> Status {
+        Status {
+            id: NodeId(1),
+            role: Role::Leader,
+            term: 1,
+            leader: Some(NodeId(1)),
+            voters: ids([1, 2, 3]),
+            learners: ids([4]),
+            addrs: BTreeMap::new(),
+            changing: false,
+            joint: false,
+            last_log,
+            committed: last_log,
+            applied: last_log,
+            snapshot: 0,
+            purged: 0,
+            matched: BTreeMap::new(),
+            heard_ms: BTreeMap::new(),
+            quorum_ms: Some(0),
+            fault: None,
+        }
+    }
+
+    #[test]
+    fn a_node_never_heard_of_has_not_caught_up_however_short_the_log_is() {
+        let mut status = leader(5);
+        assert!(caught_up(&status, NodeId(1)));
+        assert!(!caught_up(&status, NodeId(4)));
+        status.matched = numbers([(4, 5)]);
+        assert!(!caught_up(&status, NodeId(4)), "it was never heard of by this leader");
+        status.heard_ms = numbers([(4, 20)]);
+        assert!(caught_up(&status, NodeId(4)));
+        status.matched.clear();
+        assert!(!caught_up(&status, NodeId(4)), "it answers but shares no entry yet");
+    }
+
+    #[test]
+    fn a_node_that_fell_silent_or_behind_has_not_caught_up() {
+        let mut status = leader(1_000);
+        status.matched = numbers([(4, 900)]);
+        status.heard_ms = numbers([(4, HEARD_MS_MAX)]);
+        assert!(!caught_up(&status, NodeId(4)));
+        status.heard_ms = numbers([(4, HEARD_MS_MAX - 1)]);
+        assert!(caught_up(&status, NodeId(4)));
+        status.matched = numbers([(4, 700)]);
+        assert!(!caught_up(&status, NodeId(4)));
+    }
+
+    #[test]
+    fn leadership_goes_to_the_voter_within_reach_whose_log_is_furthest() {
+        let mut status = leader(10);
+        assert_eq!(heir(&status), None);
+        status.matched = numbers([(2, 9), (3, 10), (4, 10)]);
+        status.heard_ms = numbers([(2, 50), (3, 50), (4, 50)]);
+        assert_eq!(heir(&status), Some(NodeId(3)));
+        status.heard_ms.insert(NodeId(3), 5_000);
+        assert_eq!(heir(&status), Some(NodeId(2)), "the other one may be dead");
+    }
+
+    #[test]
+    fn what_trying_again_cannot_mend_is_told_as_it_is() {
+        for error in [
+            Error::Storage { why: "the disk is full: free some space".to_owned() },
+            Error::Refused { why: "upgrade every node first".to_owned() },
+            Error::Bug { why: "seen the impossible".to_owned() },
+        ] {
+            let said = error.to_string();
+            let told = told(error);
+            assert!(matches!(told, ProposeError::Failed { .. }), "{told:?}");
+            assert_eq!(told.to_string(), said);
+        }
+        let large = told(Error::TooLarge { bytes: 2, max: 1 });
+        assert!(matches!(large, ProposeError::TooLarge { bytes: 2, max: 1 }));
     }
 }

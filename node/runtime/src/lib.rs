@@ -17,6 +17,7 @@ mod publish;
 mod reset;
 mod seal;
 mod serve;
+mod settle;
 mod start;
 pub mod token;
 mod vault;

@@ -8,9 +8,8 @@ use std::time::Duration;
 use actors::ports::{ProposeError, Proposer, ViewCell};
 use actors::{Ports, Tree};
 use consensus::Consensus;
-use domain::node::{Capacity, Standing};
 use domain::provider::{Kind, Provider};
-use domain::{Command, Incarnation, NodeId, ProviderName, View, node, provider, secret};
+use domain::{Command, Incarnation, NodeId, ProviderName, Reject, View, node, provider, secret};
 use tokio_util::sync::CancellationToken;
 use wire::door::Door;
 use wire::gossip::{Gossip, GossipConfig};
@@ -20,16 +19,17 @@ use wire::raft::RaftClient;
 use wire::relay::RelayClient;
 use wire::streams::Streams;
 
-use crate::authority::{self, Authority, fingerprint};
+use crate::authority::{Authority, fingerprint};
 use crate::config::Config;
 use crate::env::Env;
 use crate::error::Error;
 use crate::follow::{self, Followers, GossipCell};
 use crate::handle::NodeHandle;
-use crate::identity::{self, Certificates, Stored};
-use crate::join::{self, Doorman};
+use crate::identity;
+use crate::join::Doorman;
 use crate::ledger::Ledger;
-use crate::token::{self, JoinToken, Mint};
+use crate::settle::{Origin, Settled, capacity, own_row, settle};
+use crate::token::{self, Mint};
 use crate::vault::{Safe, first_secrets};
 use crate::{gossip_keys, publish, reset, seal, serve};
 
@@ -38,32 +38,11 @@ const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a node that returns waits to hear what it missed before it serves clients; without a quorum it then serves
 /// what it knew.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(5);
-/// The file that counts the node's starts.
-const STARTS_FILE: &str = "starts";
 /// The pause between attempts to tell the cluster about this start.
 const REGISTER_PAUSE: Duration = Duration::from_secs(1);
 
 /// The cluster's name in requests that name one; a name of its own comes with several clusters.
 const CLUSTER: &str = "default";
-
-/// How a node came to be in its cluster this time.
-enum Origin {
-    /// It made the cluster.
-    Bootstrap { authority: Authority },
-    /// It was let in just now.
-    Joined { peers: Vec<(NodeId, String)> },
-    /// It was here before.
-    Returned,
-}
-
-/// A node that knows who it is.
-struct Settled {
-    stored: Stored,
-    certificates: Certificates,
-    gossip_keys: zeroize::Zeroizing<Vec<u8>>,
-    incarnation: Incarnation,
-    origin: Origin,
-}
 
 /// What everything else stands on: consensus and what speaks for it.
 struct Ground {
@@ -106,6 +85,8 @@ pub(crate) async fn start(config: Config, env: Env) -> Result<NodeHandle, Error>
     tokio::spawn(stop.clone().run_until_cancelled_owned(resetting));
     Ok(NodeHandle {
         me,
+        incarnation: settled.incarnation,
+        shut_out: ground.raft.shut_out(),
         admin_key,
         view: ground.view,
         ledger: ground.ledger,
@@ -131,6 +112,10 @@ async fn lay_ground(
     let streams = Streams::new(env.network.clone(), not_gone(&view));
     let raft = Arc::new(RaftClient::new(streams.clone()));
     let consensus = start_consensus(config, env, me, &raft, &view).await?;
+    if matches!(settled.origin, Origin::Returned) && !consensus.is_initialized().await? {
+        consensus.shutdown().await;
+        return Err(Error::DatabaseLost(me));
+    }
     let (arrivals, _) = wire::dispatch::start(streams.clone(), stop.clone());
     let rest = serve::raft(arrivals, &streams, &consensus, stop);
     let ledger = Ledger::new(consensus.clone(), view.clone(), env.entropy.clone());
@@ -154,8 +139,7 @@ async fn enter(
             None
         }
         Origin::Returned => {
-            let telling =
-                register(config.clone(), env.clone(), me, settled.incarnation, ground.ledger.clone());
+            let telling = register(config.clone(), env.clone(), settled, ground);
             tokio::spawn(stop.clone().run_until_cancelled_owned(telling));
             // Its own tables may still say that replicas which were moved meanwhile run here.
             let caught_up = tokio::time::timeout(CATCH_UP_TIMEOUT, ground.ledger.barrier()).await;
@@ -273,65 +257,6 @@ fn open_gateway(
     gateway::Gateway::new(config.gateway.clone(), deps)
 }
 
-/// Reads, makes or asks for the node's identity.
-async fn settle(config: &Config, env: &Env) -> Result<Settled, Error> {
-    let stored = identity::load(&*env.files).await?;
-    let incarnation = next_incarnation(env).await?;
-    match stored {
-        Some(stored) if stored.complete => {
-            let certificates = stored.certificates.clone().ok_or(Error::Files {
-                file: "node.crt",
-                reason: "it is missing; restore it, or wipe the directory to join anew".to_owned(),
-            })?;
-            let file = identity::gossip_keys(&*env.files).await?;
-            let gossip_keys = gossip_keys::from_file(&file, &stored.key)?;
-            Ok(Settled { stored, certificates, gossip_keys, incarnation, origin: Origin::Returned })
-        }
-        Some(_) if config.join.is_empty() => Err(Error::HalfBootstrapped),
-        None if config.join.is_empty() => {
-            let stored = identity::create(&*env.files, &*env.entropy, &config.name).await?;
-            let authority = Authority::create(&seal::draw_key(&*env.entropy))?;
-            let request = authority::request(stored.id, &stored.key.certificate_key())?;
-            let node = authority.sign(stored.id, &request)?;
-            let certificates = Certificates { node, ca: authority.certificate().to_vec() };
-            let gossip_keys = gossip_keys::draw(&*env.entropy);
-            Ok(Settled {
-                stored,
-                certificates,
-                gossip_keys,
-                incarnation,
-                origin: Origin::Bootstrap { authority },
-            })
-        }
-        unfinished => {
-            let token = JoinToken::parse(config.token.as_deref().ok_or(Error::NoToken)?)?;
-            let stored = match unfinished {
-                Some(stored) => stored,
-                None => identity::create(&*env.files, &*env.entropy, &config.name).await?,
-            };
-            let request = authority::request(stored.id, &stored.key.certificate_key())?;
-            let row = own_row(config, env, &stored, incarnation);
-            let welcome = join::ask(&*env.network, &config.join, &token, &row, request).await?;
-            Ok(Settled {
-                stored,
-                certificates: welcome.certificates,
-                gossip_keys: welcome.gossip_keys,
-                incarnation,
-                origin: Origin::Joined { peers: welcome.peers },
-            })
-        }
-    }
-}
-
-/// Counts this start: gossip tells lives apart by it, so it must grow whatever the clock does.
-async fn next_incarnation(env: &Env) -> Result<Incarnation, Error> {
-    let bad = |e: std::io::Error| Error::Files { file: STARTS_FILE, reason: e.to_string() };
-    let text = env.files.read(STARTS_FILE).await.map_err(bad)?.unwrap_or_default();
-    let last: u64 = std::str::from_utf8(&text).ok().and_then(|t| t.trim().parse().ok()).unwrap_or(0);
-    env.files.write(STARTS_FILE, (last + 1).to_string().as_bytes()).await.map_err(bad)?;
-    Ok(Incarnation(last + 1))
-}
-
 async fn start_consensus(
     config: &Config,
     env: &Env,
@@ -358,33 +283,6 @@ fn not_gone(view: &ViewCell) -> wire::streams::IsMember {
     Arc::new(move |id| !view.peek().state.gone.contains(&id))
 }
 
-fn own_row(config: &Config, env: &Env, stored: &Stored, incarnation: Incarnation) -> node::Node {
-    node::Node {
-        id: stored.id,
-        name: config.name.clone(),
-        zone: config.zone.clone(),
-        cluster_addr: config.cluster_addr.clone(),
-        http_addr: config.http_addr.clone(),
-        seal_public: stored.key.seal_public(),
-        cert_fingerprint: Vec::new(),
-        incarnation,
-        capacity: capacity(config, env),
-        standing: Standing::Active,
-        since: 0,
-        version: config.version.clone(),
-        joined_at: 0,
-    }
-}
-
-fn capacity(config: &Config, env: &Env) -> Capacity {
-    Capacity {
-        cpus: config.cpus,
-        memory_mib: config.memory_mib,
-        gpus: env.gpus.list(),
-        engines: config.actors.engine_names(),
-    }
-}
-
 /// Makes the cluster: one voter, its row, its sealed secrets, the first key. Returns that key's text.
 async fn bootstrap(
     config: &Config,
@@ -393,9 +291,9 @@ async fn bootstrap(
     authority: &Authority,
     ground: &Ground,
 ) -> Result<String, Error> {
-    let Ground { consensus, ledger, safe, .. } = ground;
+    let Ground { consensus, ledger, .. } = ground;
     if consensus.is_initialized().await? {
-        return Err(Error::HalfBootstrapped);
+        return Err(Error::HalfStarted);
     }
     consensus.initialize().await?;
     let leads = async {
@@ -406,18 +304,16 @@ async fn bootstrap(
     tokio::time::timeout(SETTLE_TIMEOUT, leads)
         .await
         .map_err(|_| Error::JoinFailed("this node did not become its own leader".to_owned()))?;
-    let row = own_row(config, env, &settled.stored, settled.incarnation);
+    let row = own_row(config, env, &settled.stored, settled.incarnation).await;
     let row = node::Node { cert_fingerprint: fingerprint(&settled.certificates.node).to_vec(), ..row };
     ledger.propose(Command::Node(node::Command::Join(row))).await?;
     let data_key = seal::draw_key(&*env.entropy);
     let damaged = |e: actors::ports::VaultError| Error::Certificate(e.to_string());
     let wrap = seal::wrap(&data_key, settled.stored.id, &settled.stored.key.seal_public(), &*env.entropy);
-    let secrets = first_secrets(&data_key, authority, &settled.gossip_keys, &*env.entropy)?;
-    safe.fill(data_key);
-    for row in secrets {
+    ledger.propose(Command::Secret(secret::Command::Grant(wrap.map_err(damaged)?))).await?;
+    for row in first_secrets(&data_key, authority, &settled.gossip_keys, &*env.entropy)? {
         ledger.propose(Command::Secret(secret::Command::Put(row))).await?;
     }
-    ledger.propose(Command::Secret(secret::Command::Grant(wrap.map_err(damaged)?))).await?;
     if config.mock_provider {
         ledger.propose(Command::Provider(provider::Command::Put(mock_provider()))).await?;
     }
@@ -451,28 +347,40 @@ async fn appear(view: &ViewCell, me: NodeId) -> Result<(), Error> {
     })
 }
 
-/// Tells the cluster about this start until it is told.
-async fn register(config: Config, env: Env, id: NodeId, incarnation: Incarnation, ledger: Arc<Ledger>) {
-    loop {
-        let command = node::Command::Register {
-            id,
-            incarnation,
-            zone: config.zone.clone(),
-            cluster_addr: config.cluster_addr.clone(),
-            http_addr: config.http_addr.clone(),
-            capacity: capacity(&config, &env),
-            version: config.version.clone(),
-        };
-        match ledger.propose(Command::Node(command)).await {
-            Ok(_) => return,
-            Err(ProposeError::Rejected(reject)) => {
-                tracing::error!(reason = %reject, "the cluster does not know this node any more");
-                return;
+/// Tells the cluster about this start until it is told, or does not know this node any more.
+fn register(
+    config: Config,
+    env: Env,
+    settled: &Settled,
+    ground: &Ground,
+) -> impl Future<Output = ()> + Send + 'static {
+    let (id, incarnation) = (settled.stored.id, settled.incarnation);
+    let (ledger, shut_out) = (ground.ledger.clone(), ground.raft.shut_out());
+    async move {
+        while let Err(error) = ledger.propose(registration(&config, &env, id, incarnation).await).await {
+            match error {
+                ProposeError::Rejected(Reject::Node(node::Reject::Unknown(_))) => return shut_out.cancel(),
+                ProposeError::Rejected(reason) => {
+                    tracing::error!(%reason, "the cluster does not take this start of the node for its newest");
+                    return;
+                }
+                _ => tracing::info!(reason = %error, "cannot tell the cluster about this start yet"),
             }
-            Err(error) => tracing::info!(reason = %error, "cannot tell the cluster about this start yet"),
+            tokio::time::sleep(REGISTER_PAUSE).await;
         }
-        tokio::time::sleep(REGISTER_PAUSE).await;
     }
+}
+
+async fn registration(config: &Config, env: &Env, id: NodeId, incarnation: Incarnation) -> Command {
+    Command::Node(node::Command::Register {
+        id,
+        incarnation,
+        zone: config.zone.clone(),
+        cluster_addr: config.cluster_addr.clone(),
+        http_addr: config.http_addr.clone(),
+        capacity: capacity(config, env).await,
+        version: config.version.clone(),
+    })
 }
 
 /// Addresses gossip starts from.

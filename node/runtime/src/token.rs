@@ -51,8 +51,13 @@ impl JoinToken {
 
     /// What metadata keeps of it.
     pub fn hash(&self) -> Vec<u8> {
-        Sha256::digest(self.secret).to_vec()
+        token_hash(&self.secret)
     }
+}
+
+/// What metadata keeps of a join token's secret part.
+pub(crate) fn token_hash(secret: &[u8]) -> Vec<u8> {
+    Sha256::digest(secret).to_vec()
 }
 
 /// A new API key's text.

@@ -36,7 +36,7 @@ const ASK_DEADLINE: Duration = Duration::from_secs(2);
 
 #[derive(Serialize, Deserialize)]
 struct SealAsk {
-    context: String,
+    provider: String,
     #[serde(with = "serde_bytes")]
     clear: Vec<u8>,
 }
@@ -73,18 +73,13 @@ impl Safe {
         *self.peers.lock().unwrap_or_else(PoisonError::into_inner) = Some(peers);
     }
 
-    /// Gives it the data key a bootstrap has just drawn.
-    pub(crate) fn fill(&self, key: Key) {
-        *self.key.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
-    }
-
-    /// The data key, if this node may hold it.
+    /// The data key, if this node may hold it: it is forgotten when that is over.
     fn data_key(&self) -> Option<Key> {
         let mut key = self.key.lock().unwrap_or_else(PoisonError::into_inner);
-        let view = self.view.peek();
-        let wrap = view.state.wraps.get(&self.me);
-        if key.is_none() {
-            *key = wrap.and_then(|wrap| seal::unwrap(wrap, &self.secret).ok());
+        match self.view.peek().state.wraps.get(&self.me) {
+            None => *key = None,
+            Some(wrap) if key.is_none() => *key = seal::unwrap(wrap, &self.secret).ok(),
+            Some(_) => {}
         }
         key.clone()
     }
@@ -130,7 +125,7 @@ impl Safe {
 
     fn open_here(&self, key: &Key, provider: &Provider) -> Result<Option<String>, VaultError> {
         let Kind::OpenAi { api_key: Some(sealed), .. } = &provider.kind else { return Ok(None) };
-        let clear = seal::open(key, provider.name.as_str(), sealed)?;
+        let clear = seal::open(key, &provider_context(provider.name.as_str()), sealed)?;
         String::from_utf8(clear.to_vec()).map(Some).map_err(|_| VaultError::Damaged)
     }
 
@@ -151,7 +146,8 @@ impl Safe {
     fn answer_seal(&self, _from: NodeId, body: &[u8]) -> Result<Bytes, String> {
         let ask: SealAsk = rmp_serde::from_slice(body).map_err(|e| e.to_string())?;
         let key = self.data_key().ok_or("this node does not hold the data key")?;
-        let sealed = seal::seal(&key, &ask.context, &ask.clear, &*self.entropy).map_err(|e| e.to_string())?;
+        let context = provider_context(&ask.provider);
+        let sealed = seal::seal(&key, &context, &ask.clear, &*self.entropy).map_err(|e| e.to_string())?;
         rmp_serde::to_vec_named(&sealed).map(Bytes::from).map_err(|e| e.to_string())
     }
 
@@ -169,13 +165,18 @@ impl Safe {
     }
 }
 
+/// What a provider's key is sealed with: no provider's name is that of one of the cluster's own secrets.
+fn provider_context(name: &str) -> String {
+    format!("provider:{name}")
+}
+
 #[async_trait]
 impl Vault for Safe {
-    async fn seal(&self, context: &str, clear: &[u8]) -> Result<Sealed, VaultError> {
+    async fn seal(&self, provider: &str, clear: &[u8]) -> Result<Sealed, VaultError> {
         if let Some(key) = self.data_key() {
-            return seal::seal(&key, context, clear, &*self.entropy);
+            return seal::seal(&key, &provider_context(provider), clear, &*self.entropy);
         }
-        let ask = SealAsk { context: context.to_owned(), clear: clear.to_vec() };
+        let ask = SealAsk { provider: provider.to_owned(), clear: clear.to_vec() };
         let body = rmp_serde::to_vec_named(&ask).map_err(|e| VaultError::Unavailable(e.to_string()))?;
         let answer = self.ask_holders(SEAL, body.into()).await?;
         rmp_serde::from_slice(&answer).map_err(|_| VaultError::Damaged)

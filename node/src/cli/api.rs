@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use actors::ports::Entropy as _;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{Method, Request, Response, StatusCode};
@@ -10,23 +11,53 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::time::timeout;
 use url::Url;
 
-use super::args::{Access, Target};
 use super::failure::Failure;
-use super::secret;
+use super::target::{self, Access, Target};
+use super::{secret, unreachable};
+use crate::os::entropy::OsEntropy;
 use crate::os::outward::Outward;
 
-/// How long an answer may take to begin; a streamed one then may go on for as long as it likes.
+/// How long an answer about the cluster may take, and how long a model's may before it begins.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a model may be silent, before its answer and in the middle of it: longer than a gateway waits unless it is
+/// configured to, so that its own words arrive. There is no limit on the whole.
+const SILENCE_MAX: Duration = Duration::from_secs(300);
 /// The largest answer that is read whole, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// The header under which a change that is sent twice happens once.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// A node to ask.
 pub(crate) struct Api {
     base: Url,
     key: Option<String>,
     outward: Outward,
+    entropy: OsEntropy,
+}
+
+/// What went wrong with one request.
+enum Trouble {
+    /// The node did not get it, or said what it thinks of it.
+    Certain(Failure),
+    /// Whether the node did what it was asked for is not known.
+    Unclear(Failure),
+}
+
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Certain(failure) | Trouble::Unclear(failure) => failure,
+        }
+    }
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Trouble::Certain(failure)
+    }
 }
 
 impl Api {
@@ -35,18 +66,17 @@ impl Api {
     /// # Errors
     /// What is wrong with the arguments.
     pub(crate) fn new(target: &Target) -> Result<Self, Failure> {
-        Self::at(&target.url, &target.access)
+        Self::at(target.url.as_deref(), &target.access)
     }
 
-    /// The node at this address.
+    /// The node at this address, or at the one that the environment names.
     ///
     /// # Errors
     /// What is wrong with the arguments.
-    pub(crate) fn at(url: &str, access: &Access) -> Result<Self, Failure> {
-        // A variable that is set to nothing means none.
-        let key = access.key.as_deref().filter(|key| !key.is_empty());
-        let key = key.map(|given| secret::read(given, "--key")).transpose();
-        let mut api = Self::open(url, key.map_err(Failure::Usage)?)?;
+    pub(crate) fn at(url: Option<&str>, access: &Access) -> Result<Self, Failure> {
+        let environment = |name: &str| std::env::var(name).ok();
+        let key = access.key(environment).map(|given| secret::read(&given, "--key")).transpose();
+        let mut api = Self::open(&target::url(url, environment), key.map_err(Failure::Usage)?)?;
         if let Some(ca_file) = &access.ca_file {
             api.outward = Outward::unchecked(Some(ca_file)).map_err(|e| Failure::Usage(e.to_string()))?;
         }
@@ -63,10 +93,11 @@ impl Api {
         if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
             return Err(wrong());
         }
-        Ok(Self { base, key, outward: Outward::unchecked(None)? })
+        Ok(Self { base, key, outward: Outward::unchecked(None)?, entropy: OsEntropy::default() })
     }
 
-    /// Asks and reads the answer.
+    /// Looks something up, or changes something, and reads the answer. A change of which it is not known whether it was
+    /// made is asked for once more, under the same key, so that it is made once.
     ///
     /// # Errors
     /// What the node, or the network, said.
@@ -76,48 +107,94 @@ impl Api {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Value, Failure> {
-        let response = self.send(method, path, body).await?;
-        let bytes = whole(response).await?;
-        if bytes.is_empty() {
-            return Ok(Value::Null);
+        if method == Method::GET {
+            return Ok(self.once(&method, path, body, None).await?);
         }
-        serde_json::from_slice(&bytes).map_err(|e| {
-            Failure::Failed(format!("{} answered no JSON ({e}): is it an LLMHub node?", self.base))
-        })
+        let key = format!("{:016x}{:016x}", self.entropy.draw(), self.entropy.draw());
+        match self.once(&method, path, body, Some(&key)).await {
+            Err(Trouble::Unclear(first)) => match self.once(&method, path, body, Some(&key)).await {
+                Err(
+                    Trouble::Certain(Failure::Unreachable(_)) | Trouble::Unclear(Failure::Unreachable(_)),
+                ) => Err(Failure::Unavailable(format!(
+                    "{first}; the change may or may not have been made: look before you ask for it again"
+                ))),
+                second => Ok(second?),
+            },
+            first => Ok(first?),
+        }
     }
 
-    /// Asks; the answer's body is still to be read.
+    /// Asks a model; its answer is still to be read.
     ///
     /// # Errors
     /// What the node, or the network, said.
-    pub(crate) async fn send(
+    pub(crate) async fn infer(&self, path: &str, body: &Value) -> Result<Answer, Failure> {
+        let request = self.request(&Method::POST, path, Some(body), None)?;
+        let response = self.begin(request, SILENCE_MAX).await?;
+        Ok(Answer(response.into_body()))
+    }
+
+    async fn once(
         &self,
-        method: Method,
+        method: &Method,
         path: &str,
         body: Option<&Value>,
-    ) -> Result<Response<Incoming>, Failure> {
-        let exchange = self.exchange(self.request(method, path, body)?);
-        let late = || Failure::Unavailable(format!("{} did not answer within {ANSWER_TIMEOUT:?}", self.base));
-        let response = tokio::time::timeout(ANSWER_TIMEOUT, exchange).await.map_err(|_| late())??;
+        idempotency_key: Option<&str>,
+    ) -> Result<Value, Trouble> {
+        let request = self.request(method, path, body, idempotency_key)?;
+        let body = self.begin(request, ANSWER_TIMEOUT).await?.into_body();
+        let whole = timeout(ANSWER_TIMEOUT, Limited::new(body, ANSWER_BYTES_MAX).collect()).await;
+        let bytes = match whole {
+            Ok(body) => body.map_err(|e| Trouble::Unclear(broken(&e.to_string())))?.to_bytes(),
+            Err(_) => return Err(Trouble::Unclear(late(ANSWER_TIMEOUT))),
+        };
+        Ok(self.json(&bytes)?)
+    }
+
+    /// Sends a request and waits for its answer to begin; an answer that is a refusal is read.
+    async fn begin(
+        &self,
+        request: Request<Full<Bytes>>,
+        patience: Duration,
+    ) -> Result<Response<Incoming>, Trouble> {
+        let silent = || Failure::Unavailable(format!("{} did not answer within {patience:?}", self.base));
+        let response = timeout(patience, self.exchange(request)).await.map_err(|_| silent())??;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
         }
-        let body = whole(response).await.unwrap_or_default();
-        Err(self.refusal(status, &body))
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect();
+        let body = timeout(ANSWER_TIMEOUT, body).await.ok().and_then(Result::ok);
+        let failure = self.refusal(status, &body.map(|body| body.to_bytes()).unwrap_or_default());
+        // The node could not find out whether the change was made.
+        let unclear = status == StatusCode::GATEWAY_TIMEOUT;
+        Err(if unclear { Trouble::Unclear(failure) } else { Trouble::Certain(failure) })
+    }
+
+    fn json(&self, bytes: &[u8]) -> Result<Value, Failure> {
+        if bytes.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(bytes).map_err(|e| {
+            Failure::Failed(format!("{} answered no JSON ({e}): is it an LLMHub node?", self.base))
+        })
     }
 
     fn request(
         &self,
-        method: Method,
+        method: &Method,
         path: &str,
         body: Option<&Value>,
+        idempotency_key: Option<&str>,
     ) -> Result<Request<Full<Bytes>>, Failure> {
         let prefix = self.base.path().trim_end_matches('/');
         let mut request = Request::builder().method(method).uri(format!("{prefix}{path}"));
         request = request.header(HOST, self.base.authority()).header(ACCEPT, "*/*");
         if let Some(key) = &self.key {
             request = request.header(AUTHORIZATION, format!("Bearer {key}"));
+        }
+        if let Some(key) = idempotency_key {
+            request = request.header(IDEMPOTENCY_KEY, key);
         }
         let body = match body {
             Some(body) => {
@@ -132,21 +209,19 @@ impl Api {
             .map_err(|e| Failure::Usage(format!("the request cannot be made ({e}): check --key")))
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failure> {
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Trouble> {
         let (host, tls) = (self.base.host_str().unwrap_or_default(), self.base.scheme() == "https");
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let port = self.base.port_or_known_default().unwrap_or(80);
-        let unreachable = |e: &dyn std::fmt::Display| {
-            Failure::Unreachable(format!(
-                "no node answers at {} ({e}): is it running? name another with --url or LLMHUB_URL",
-                self.base
-            ))
+        let io = self.outward.connect(host, port, tls).await;
+        let io = io.map_err(|e| Failure::Unreachable(unreachable::words(&self.base, &e)))?;
+        // What breaks from here on may have reached the node.
+        let lost = |e: hyper::Error| {
+            Trouble::Unclear(Failure::Unreachable(unreachable::words(&self.base, &std::io::Error::other(e))))
         };
-        let io = self.outward.connect(host, port, tls).await.map_err(|e| unreachable(&e))?;
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(io)).await.map_err(|e| unreachable(&e))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await.map_err(lost)?;
         tokio::spawn(connection);
-        sender.send_request(request).await.map_err(|e| unreachable(&e))
+        sender.send_request(request).await.map_err(lost)
     }
 
     fn refusal(&self, status: StatusCode, body: &[u8]) -> Failure {
@@ -163,13 +238,46 @@ impl Api {
     }
 }
 
-async fn whole(response: Response<Incoming>) -> Result<Bytes, Failure> {
-    let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect();
-    let broken = |reason: String| Failure::Unavailable(format!("the answer broke off: {reason}"));
-    match tokio::time::timeout(ANSWER_TIMEOUT, body).await {
-        Ok(body) => Ok(body.map_err(|e| broken(e.to_string()))?.to_bytes()),
-        Err(_) => Err(broken(format!("nothing came for {ANSWER_TIMEOUT:?}"))),
+/// A model's answer that is still coming.
+pub(crate) struct Answer(Incoming);
+
+impl Answer {
+    /// The next bytes of it; `None` at its end.
+    ///
+    /// # Errors
+    /// When it breaks off, or nothing comes for long.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        while let Some(frame) = timeout(SILENCE_MAX, self.0.frame()).await.map_err(|_| late(SILENCE_MAX))? {
+            if let Ok(bytes) = frame.map_err(|e| broken(&e.to_string()))?.into_data() {
+                return Ok(Some(bytes));
+            }
+        }
+        Ok(None)
     }
+
+    /// All of it, as JSON.
+    ///
+    /// # Errors
+    /// When it breaks off, or is none.
+    pub(crate) async fn json(mut self) -> Result<Value, Failure> {
+        let mut whole = Vec::new();
+        while let Some(bytes) = self.next().await? {
+            whole.extend_from_slice(&bytes);
+            if whole.len() > ANSWER_BYTES_MAX {
+                return Err(broken("it is too long"));
+            }
+        }
+        serde_json::from_slice(&whole).map_err(|e| broken(&format!("it is no JSON ({e})")))
+    }
+}
+
+/// An answer that does not go on.
+pub(crate) fn broken(reason: &str) -> Failure {
+    Failure::Unavailable(format!("the answer broke off: {reason}"))
+}
+
+fn late(limit: Duration) -> Failure {
+    broken(&format!("nothing came for {limit:?}"))
 }
 
 /// A name or id as part of a path.
@@ -223,6 +331,60 @@ mod tests {
         let nobody = Api::open("http://127.0.0.1:1", None).unwrap();
         assert_eq!(nobody.call(Method::GET, "/", None).await.unwrap_err().code(), 3);
         assert_eq!(Api::open("ftp://x", None).err().unwrap().code(), 2);
+    }
+
+    /// The next request of a listener, cut off without an answer or answered.
+    async fn heard(listener: &TcpListener, answer: Option<&str>) -> String {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut heard = vec![0; 4096];
+        let len = stream.read(&mut heard).await.unwrap();
+        if let Some(answer) = answer {
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+        String::from_utf8_lossy(&heard[..len]).into_owned()
+    }
+
+    fn idempotency_key(heard: &str) -> Option<&str> {
+        heard.lines().find_map(|line| line.strip_prefix("idempotency-key: "))
+    }
+
+    #[tokio::test]
+    async fn a_change_whose_connection_broke_is_sent_once_more_under_the_same_key() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let api = Api::open(&format!("http://{}", listener.local_addr().unwrap()), None).unwrap();
+        let served = async {
+            let first = heard(&listener, None).await;
+            (first, heard(&listener, Some("HTTP/1.1 201 X\r\ncontent-length: 2\r\n\r\n{}")).await)
+        };
+        let (answer, (first, second)) = tokio::join!(api.call(Method::POST, "/api/keys", None), served);
+        assert!(answer.is_ok());
+        assert!(idempotency_key(&first).is_some_and(|key| key.len() == 32), "{first}");
+        assert_eq!(idempotency_key(&first), idempotency_key(&second));
+        let asked_again = async {
+            heard(&listener, None).await;
+            drop(listener);
+        };
+        let (answer, ()) = tokio::join!(api.call(Method::DELETE, "/api/keys/key-1", None), asked_again);
+        let failure = answer.unwrap_err();
+        assert!(failure.code() == 5 && failure.to_string().contains("may or may not"), "{failure}");
+    }
+
+    #[tokio::test]
+    async fn a_look_is_neither_repeated_nor_given_a_key() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let api = Api::open(&format!("http://{}", listener.local_addr().unwrap()), None).unwrap();
+        let (answer, heard) = tokio::join!(api.call(Method::GET, "/", None), heard(&listener, None));
+        assert_eq!((answer.unwrap_err().code(), idempotency_key(&heard)), (3, None));
+    }
+
+    #[tokio::test]
+    async fn a_models_answer_is_asked_for_once_and_told_when_it_breaks_off() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let api = Api::open(&format!("http://{}", listener.local_addr().unwrap()), None).unwrap();
+        let cut = Some("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n[1");
+        let asked = async { api.infer("/v1/chat/completions", &Value::Null).await?.json().await };
+        let (answer, heard) = tokio::join!(asked, heard(&listener, cut));
+        assert_eq!((answer.unwrap_err().code(), idempotency_key(&heard)), (5, None));
     }
 
     #[test]

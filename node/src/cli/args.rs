@@ -5,14 +5,22 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::target::{Access, Target};
+
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the node cannot be reached, \
                           4 the node refused the request, 5 the cluster cannot do it just now";
-const SECRET: &str = "as it is, @FILE, or - for standard input";
+/// How a secret may be given.
+pub(super) const SECRET: &str = "as it is, @FILE, or - for standard input";
 
 /// One gateway for large language models, on a cluster of identical nodes.
 #[derive(Debug, Parser)]
 #[command(name = "llmhub", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
 pub(crate) struct Cli {
+    #[command(
+        flatten,
+        next_help_heading = "Options of commands that ask a node, before the command or after it"
+    )]
+    pub(crate) before: Target,
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -67,30 +75,6 @@ pub(crate) enum Command {
     MockEngine(MockEngineArgs),
 }
 
-/// Which node to ask, and how to print what it answers.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Target {
-    /// Address of a node
-    #[arg(long, env = "LLMHUB_URL", default_value = "http://127.0.0.1:6602", value_name = "URL")]
-    pub(crate) url: String,
-    #[command(flatten)]
-    pub(crate) access: Access,
-}
-
-/// What a node is asked with.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Access {
-    /// API key
-    #[arg(long, env = "LLMHUB_KEY", hide_env_values = true, value_name = "KEY", long_help = format!("API key: {SECRET}"))]
-    pub(crate) key: Option<String>,
-    /// More certificate authorities, for nodes that serve HTTPS (PEM)
-    #[arg(long, value_name = "FILE")]
-    pub(crate) ca_file: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
 /// `llmhub dev`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DevArgs {
@@ -138,8 +122,8 @@ pub(crate) enum NodeAction {
     },
 }
 
-/// How a node runs; what is missing comes from the configuration file.
-#[derive(Debug, Clone, Args)]
+/// How a node runs; what is missing comes from the configuration file. The default is `llmhub node` without arguments.
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct NodeArgs {
     /// Configuration file
     #[arg(long, value_name = "FILE")]
@@ -191,10 +175,10 @@ pub(crate) struct NodeArgs {
 }
 
 /// What a node writes to standard error.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct LogArgs {
     /// What to log, such as `debug` or `info,wire=trace`
-    #[arg(long, env = "LLMHUB_LOG", default_value = "info", value_name = "FILTER")]
+    #[arg(long, env = "LLMHUB_LOG", default_value = crate::logs::USUAL, value_name = "FILTER")]
     pub(crate) log: String,
     /// How to log
     #[arg(long, default_value = "text", value_name = "FORMAT")]
@@ -202,9 +186,10 @@ pub(crate) struct LogArgs {
 }
 
 /// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
     /// For people.
+    #[default]
     Text,
     /// For collectors, one object a line.
     Json,
@@ -217,6 +202,9 @@ pub(crate) enum ConfigCommand {
     Check {
         /// Which.
         file: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -325,7 +313,12 @@ pub(crate) enum ProviderCommand {
     /// List providers
     List(Target),
     /// Remove a provider
-    Remove(Named),
+    Remove {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        target: Target,
+    },
 }
 
 /// `llmhub provider add`.
@@ -343,9 +336,9 @@ pub(crate) struct ProviderAdd {
     /// A model it offers; may be given several times
     #[arg(long, required = true, num_args = 1..)]
     pub(crate) model: Vec<String>,
-    /// Address of a node
-    #[arg(long, env = "LLMHUB_URL", default_value = "http://127.0.0.1:6602", value_name = "URL")]
-    pub(crate) node_url: String,
+    /// Address of a node [env: LLMHUB_URL] [default: http://127.0.0.1:6602]
+    #[arg(long, value_name = "URL")]
+    pub(crate) node_url: Option<String>,
     #[command(flatten)]
     pub(crate) access: Access,
 }
@@ -387,7 +380,12 @@ pub(crate) enum TokenCommand {
     /// List tokens
     List(Target),
     /// Revoke a token
-    Revoke(Named),
+    Revoke {
+        /// Its id, as `llmhub token list` shows it
+        id: String,
+        #[command(flatten)]
+        target: Target,
+    },
 }
 
 /// `llmhub chat`.
@@ -416,28 +414,6 @@ pub(crate) struct MockEngineArgs {
     pub(crate) key: Option<String>,
 }
 
-/// `llmhub node` without arguments: what a configuration file says alone.
-pub(crate) fn no_node_args() -> NodeArgs {
-    NodeArgs {
-        config: None,
-        name: None,
-        zone: None,
-        data: None,
-        http: None,
-        cluster: None,
-        advertise: None,
-        http_advertise: None,
-        join: Vec::new(),
-        token: None,
-        tls_cert: None,
-        tls_key: None,
-        allow_plain_http: false,
-        model_root: Vec::new(),
-        mock_provider: false,
-        logs: LogArgs { log: String::new(), log_format: LogFormat::Text },
-    }
-}
-
 /// The arguments of `llmhub node`, for tests of what is made of them.
 #[cfg(test)]
 pub(crate) fn node_args(args: &[&str]) -> NodeArgs {
@@ -447,5 +423,7 @@ pub(crate) fn node_args(args: &[&str]) -> NodeArgs {
     }
 }
 
+#[cfg(test)]
+mod documented;
 #[cfg(test)]
 mod tests;

@@ -2,17 +2,15 @@
 
 use std::io::{BufRead, IsTerminal};
 
-use http::Method;
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use serde_json::{Value, json};
 
-use super::api::Api;
+use super::api::{Api, broken};
 use super::args::ChatArgs;
 use super::failure::Failure;
 
 /// Messages of a conversation that are sent along at most; the oldest are forgotten.
 const MESSAGES_MAX: usize = 200;
+const CHAT: &str = "/v1/chat/completions";
 /// A line of a streamed answer has this many bytes at most.
 const LINE_BYTES_MAX: usize = 4 << 20;
 
@@ -21,6 +19,7 @@ const LINE_BYTES_MAX: usize = 4 << 20;
 /// # Errors
 /// What the node said.
 pub(crate) async fn run(args: ChatArgs) -> Result<(), Failure> {
+    check(&args, |name| std::env::var(name).ok())?;
     let api = Api::new(&args.target)?;
     let mut messages: Vec<Value> = args.system.iter().map(|text| message("system", text)).collect();
     let Some(text) = &args.text else {
@@ -29,10 +28,24 @@ pub(crate) async fn run(args: ChatArgs) -> Result<(), Failure> {
     messages.push(message("user", text));
     if args.target.access.json {
         let body = json!({ "model": args.model, "messages": messages });
-        let answer = api.call(Method::POST, "/v1/chat/completions", Some(&body)).await?;
-        return super::print_json(&answer);
+        return super::print_json(&api.infer(CHAT, &body).await?.json().await?);
     }
     answer(&api, &args.model, &messages).await.map(|_| ())
+}
+
+/// Refuses what a conversation has no room for.
+fn check(args: &ChatArgs, environment: impl Fn(&str) -> Option<String>) -> Result<(), Failure> {
+    let reason = match &args.text {
+        Some(_) => return Ok(()),
+        None if args.target.access.json => {
+            "--json prints one answer: say what to ask behind the options, or leave --json out to converse"
+        }
+        None if args.target.access.key(environment).as_deref() == Some("-") => {
+            "standard input holds the conversation: give the key as --key @FILE or in LLMHUB_KEY"
+        }
+        None => return Ok(()),
+    };
+    Err(Failure::Usage(reason.to_owned()))
 }
 
 fn message(role: &str, text: &str) -> Value {
@@ -76,9 +89,9 @@ async fn converse(api: &Api, args: &ChatArgs, mut messages: Vec<Value>) -> Resul
 /// Prints an answer as it comes, and gives it whole.
 async fn answer(api: &Api, model: &str, messages: &[Value]) -> Result<String, Failure> {
     let body = json!({ "model": model, "messages": messages, "stream": true });
-    let mut body = api.send(Method::POST, "/v1/chat/completions", Some(&body)).await?.into_body();
+    let mut coming = api.infer(CHAT, &body).await?;
     let (mut events, mut text) = (Events::default(), String::new());
-    while let Some(bytes) = next(&mut body).await? {
+    while let Some(bytes) = coming.next().await? {
         for piece in events.push(&bytes)? {
             super::print(&piece)?;
             text.push_str(&piece);
@@ -86,19 +99,6 @@ async fn answer(api: &Api, model: &str, messages: &[Value]) -> Result<String, Fa
     }
     super::print("\n")?;
     if events.done { Ok(text) } else { Err(broken("it ended in the middle")) }
-}
-
-async fn next(body: &mut Incoming) -> Result<Option<bytes::Bytes>, Failure> {
-    while let Some(frame) = body.frame().await {
-        if let Ok(bytes) = frame.map_err(|e| broken(&e.to_string()))?.into_data() {
-            return Ok(Some(bytes));
-        }
-    }
-    Ok(None)
-}
-
-fn broken(reason: &str) -> Failure {
-    Failure::Unavailable(format!("the answer broke off: {reason}"))
 }
 
 /// The text in a stream of server-sent events.
@@ -141,7 +141,24 @@ impl Events {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
+    use super::super::args::{Cli, Command};
     use super::*;
+
+    fn checked(line: &str) -> Result<(), Failure> {
+        let Command::Chat(args) = Cli::try_parse_from(line.split(' ')).unwrap().command else { panic!() };
+        check(&args, |_| None)
+    }
+
+    #[test]
+    fn a_conversation_is_neither_json_nor_shares_its_input_with_the_key() {
+        assert!(checked("llmhub chat --model m --json").unwrap_err().to_string().contains("--json"));
+        assert!(checked("llmhub chat --model m --key -").unwrap_err().to_string().contains("--key @FILE"));
+        for line in ["chat -m m hello --json --key -", "chat -m m", "chat -m m --key @file"] {
+            assert!(checked(&format!("llmhub {line}")).is_ok(), "{line}");
+        }
+    }
 
     const STREAM: &str = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\r\n\r\n: ping\n\n\
         data: {\"choices\":[{\"delta\":{\"content\":\"Grüß\"}}]}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\" Gott\"}}]}\

@@ -83,7 +83,7 @@ async fn wait(api: &Api, name: &str, limit: Duration) -> Result<Value, Failure> 
         let deployment = match api.call(Method::GET, &path, None).await {
             Ok(deployment) => deployment,
             // The node that is asked, or the leader, may be gone for a moment: that is what the cluster is for.
-            Err(Failure::Unavailable(reason)) if Instant::now() < deadline => {
+            Err(Failure::Unavailable(reason) | Failure::Unreachable(reason)) if Instant::now() < deadline => {
                 progress.tell(&reason);
                 sleep(PROGRESS_PAUSE).await;
                 continue;
@@ -153,6 +153,8 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
 
     use super::super::args::{Cli, Command};
     use super::*;
@@ -182,6 +184,28 @@ mod tests {
         assert!(model("./no-such-file.gguf").is_err());
         let here = std::env::current_dir().unwrap().canonicalize().unwrap();
         assert_eq!(model("./Cargo.toml").unwrap(), here.join("Cargo.toml").to_str().unwrap());
+    }
+
+    #[tokio::test]
+    async fn waiting_outlasts_a_node_that_is_away_for_a_moment() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let api = Api::open(&format!("http://{addr}"), None).unwrap();
+        let served = async {
+            // Broken in the middle, then not listening at all, then back.
+            drop(listener.accept().await.unwrap());
+            drop(listener);
+            tokio::time::sleep(PROGRESS_PAUSE * 2).await;
+            let listener = TcpListener::bind(addr).await.unwrap();
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 4096]).await.unwrap();
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 18\r\n\r\n{\"status\":\"ready\"}";
+            stream.write_all(answer).await.unwrap();
+        };
+        let (deployment, ()) = tokio::join!(wait(&api, "a", Duration::from_secs(60)), served);
+        assert_eq!(deployment.unwrap()["status"], "ready");
+        let nobody = Api::open("http://127.0.0.1:1", None).unwrap();
+        assert_eq!(wait(&nobody, "a", Duration::ZERO).await.unwrap_err().code(), 3, "not for ever");
     }
 
     #[test]

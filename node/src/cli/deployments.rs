@@ -4,9 +4,10 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::api::{Api, escape};
-use super::args::{DeploymentCommand, Named, Target};
+use super::args::{DeploymentCommand, Named};
 use super::failure::Failure;
 use super::output::{self, Column};
+use super::target::Target;
 
 const DEPLOYMENTS: &[Column] = &[
     ("NAME", &["/name"]),

@@ -11,6 +11,8 @@ pub(crate) mod output;
 pub(crate) mod registries;
 pub(crate) mod secret;
 pub(crate) mod show;
+pub(crate) mod target;
+mod unreachable;
 
 use std::io::Write;
 

@@ -53,9 +53,13 @@ pub(crate) fn outline(value: &Value, indent: usize) -> String {
     let Some(fields) = value.as_object() else { return format!("{}{}\n", " ".repeat(indent), plain(value)) };
     let nested = |value: &Value| match value {
         Value::Object(fields) => !fields.is_empty(),
-        Value::Array(items) => items.iter().any(Value::is_object),
+        Value::Array(items) => items.iter().any(is_long),
         _ => false,
     };
+    // an item that needs a line of its own
+    fn is_long(item: &Value) -> bool {
+        item.is_object() || item.as_str().is_some_and(|text| text.contains(' '))
+    }
     let mut text = String::new();
     for (name, value) in fields {
         let margin = " ".repeat(indent);

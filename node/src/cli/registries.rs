@@ -1,13 +1,15 @@
 //! Providers, API keys and join tokens: adding, listing, taking away.
 
+use domain::KeyId;
 use http::Method;
 use serde_json::{Value, json};
 
 use super::api::{Api, escape};
-use super::args::{KeyCommand, Named, ProviderAdd, ProviderCommand, Target, TokenCommand};
+use super::args::{KeyCommand, ProviderAdd, ProviderCommand, TokenCommand};
 use super::failure::Failure;
-use super::output::Column;
+use super::output::{self, Column};
 use super::secret;
+use super::target::Target;
 
 const PROVIDERS: &[Column] = &[
     ("NAME", &["/name"]),
@@ -39,20 +41,24 @@ pub(crate) async fn provider(command: ProviderCommand) -> Result<(), Failure> {
     match command {
         ProviderCommand::Add(add) => add_provider(*add).await,
         ProviderCommand::List(target) => list(&target, "providers", PROVIDERS).await,
-        ProviderCommand::Remove(named) => remove(&named, "providers", "provider").await,
+        ProviderCommand::Remove { name, target } => {
+            remove(&Api::new(&target)?, &target, ("providers", "provider"), &name).await
+        }
     }
 }
 
 async fn add_provider(add: ProviderAdd) -> Result<(), Failure> {
-    if add.api_key.as_deref() == Some("-") && add.access.key.as_deref() == Some("-") {
+    let key = add.access.key(|name| std::env::var(name).ok());
+    if add.api_key.as_deref() == Some("-") && key.as_deref() == Some("-") {
         let reason = "standard input holds one secret: give --key or --api-key in another way";
         return Err(Failure::Usage(reason.to_owned()));
     }
     let mut body = json!({ "name": add.name, "url": add.url, "models": add.model });
-    if let Some(given) = &add.api_key {
+    // A variable that is set to nothing means none.
+    if let Some(given) = add.api_key.as_deref().filter(|given| !given.is_empty()) {
         body["api_key"] = Value::from(secret::read(given, "--api-key").map_err(Failure::Usage)?);
     }
-    let api = Api::at(&add.node_url, &add.access)?;
+    let api = Api::at(add.node_url.as_deref(), &add.access)?;
     let answer = api.call(Method::POST, "/api/providers", Some(&body)).await?;
     let line = format!("provider {} offers {}", add.name, add.model.join(", "));
     super::print_one(&answer, add.access.json, &line)
@@ -72,7 +78,14 @@ pub(crate) async fn key(command: KeyCommand) -> Result<(), Failure> {
             create(&target, "keys", &body, "key").await
         }
         KeyCommand::List(target) => list(&target, "keys", KEYS).await,
-        KeyCommand::Revoke(named) => remove(&named, "keys", "key").await,
+        KeyCommand::Revoke(named) => {
+            let api = Api::new(&named.target)?;
+            let id = match named.name.parse::<KeyId>() {
+                Ok(_) => named.name,
+                Err(_) => id_of(&api.call(Method::GET, "/api/keys", None).await?, &named.name)?,
+            };
+            remove(&api, &named.target, ("keys", "key"), &id).await
+        }
     }
 }
 
@@ -86,7 +99,9 @@ pub(crate) async fn token(command: TokenCommand) -> Result<(), Failure> {
             create(&target, "tokens", &json!({ "ttl_s": ttl, "uses": uses }), "token").await
         }
         TokenCommand::List(target) => list(&target, "tokens", TOKENS).await,
-        TokenCommand::Revoke(named) => remove(&named, "tokens", "token").await,
+        TokenCommand::Revoke { id, target } => {
+            remove(&Api::new(&target)?, &target, ("tokens", "token"), &id).await
+        }
     }
 }
 
@@ -106,8 +121,42 @@ async fn list(target: &Target, registry: &str, columns: &[Column]) -> Result<(),
     super::print_rows(&answer, target.access.json, registry, columns)
 }
 
-async fn remove(named: &Named, registry: &str, what: &str) -> Result<(), Failure> {
-    let path = format!("/api/{registry}/{}", escape(&named.name));
-    let answer = Api::new(&named.target)?.call(Method::DELETE, &path, None).await?;
-    super::print_one(&answer, named.target.access.json, &format!("{what} {} is removed", named.name))
+async fn remove(
+    api: &Api,
+    target: &Target,
+    (registry, what): (&str, &str),
+    name: &str,
+) -> Result<(), Failure> {
+    let answer = api.call(Method::DELETE, &format!("/api/{registry}/{}", escape(name)), None).await?;
+    super::print_one(&answer, target.access.json, &format!("{what} {name} is removed"))
+}
+
+/// The id of the one key of this name.
+fn id_of(answer: &Value, name: &str) -> Result<String, Failure> {
+    let named = |key: &&Value| key["name"].as_str() == Some(name);
+    let ids = output::rows(answer, "keys").iter().filter(named).filter_map(|key| key["id"].as_str());
+    match ids.collect::<Vec<_>>()[..] {
+        [id] => Ok(id.to_owned()),
+        [] => Err(Failure::Usage(format!("there is no key `{name}`: `llmhub key list` shows names and ids"))),
+        ref ids => Err(Failure::Usage(format!(
+            "{} keys are named `{name}` ({}): name the one to revoke by its id",
+            ids.len(),
+            ids.join(", ")
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_found_by_its_name_when_only_one_has_it() {
+        let keys = json!({ "keys": [
+            { "id": "key-1", "name": "ci" }, { "id": "key-2", "name": "web" }, { "id": "key-3", "name": "web" },
+        ]});
+        assert_eq!(id_of(&keys, "ci").unwrap(), "key-1");
+        assert!(id_of(&keys, "web").unwrap_err().to_string().contains("key-2, key-3"));
+        assert!(id_of(&keys, "app").unwrap_err().to_string().contains("llmhub key list"));
+    }
 }

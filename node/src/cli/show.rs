@@ -3,9 +3,10 @@
 use http::Method;
 
 use super::api::{Api, escape};
-use super::args::{NodeAction, Target};
+use super::args::NodeAction;
 use super::failure::Failure;
 use super::output::{self, Column};
+use super::target::Target;
 
 const NODES: &[Column] = &[
     ("ID", &["/id"]),

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use actors::engine::Engine;
 use serde::Deserialize;
 
-pub(crate) use resolve::{Settings, resolve};
+pub(crate) use resolve::{LLAMA_PROGRAM, Settings, resolve};
 
 /// The whole file.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -114,6 +114,23 @@ impl Loaded {
         gateway.validate().map_err(|wrong| self.at(&format!("gateway.{}: {wrong}", wrong.field)))
     }
 
+    /// What is allowed but better done otherwise.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let open =
+            |engine: &Engine| engine.args.iter().chain(&engine.gpu_args).any(|arg| arg.contains("{key}"));
+        let engines = [("engines", &self.file.engines), ("actors.engines", &self.file.actors.engines)];
+        let named =
+            engines.into_iter().flat_map(|(section, engines)| engines.iter().map(move |e| (section, e)));
+        named
+            .filter(|(_, (_, engine))| open(engine))
+            .map(|(section, (name, _))| {
+                let reason = "every user of the machine can list a program's arguments: pass {key} in env, if the \
+                              engine reads it there";
+                self.at(&format!("{section}.{name}.args: {reason}")).0
+            })
+            .collect()
+    }
+
     /// The actors' section with the engines' section in it.
     pub(crate) fn actors(&self) -> actors::Settings {
         let mut actors = self.file.actors.clone();
@@ -173,6 +190,53 @@ mod tests {
         assert!(error.starts_with("llmhub.toml:3: engines.x.program: "), "{error}");
         let error = parse("[gateway]\nidle_timeout_ms = 0\n").unwrap_err().0;
         assert!(error.starts_with("llmhub.toml:2: gateway.idle_timeout_ms: "), "{error}");
+    }
+
+    /// The example in `docs/configuration.md`, which users copy.
+    fn documented() -> String {
+        let page = include_str!("../../../docs/configuration.md");
+        let example = page.split("```toml\n").nth(1).unwrap();
+        example.split("```").next().unwrap().to_owned()
+    }
+
+    /// Lines that are settings commented out, taken in.
+    fn uncommented(text: &str) -> String {
+        let setting = |line: &str| {
+            let bare = line.strip_prefix("# ")?;
+            let (name, _) = bare.split_once(" = ")?;
+            name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_').then(|| bare.to_owned())
+        };
+        text.lines().map(|line| setting(line).unwrap_or_else(|| line.to_owned()) + "\n").collect()
+    }
+
+    #[test]
+    fn the_documented_file_is_good_with_and_without_what_is_commented_out() {
+        let loaded = parse(&documented()).unwrap();
+        assert_eq!(loaded.warnings(), Vec::<String>::new());
+        let whole = uncommented(&documented());
+        assert!(!whole.contains("\n# "), "a setting is not written as one: {whole}");
+        let loaded = parse(&whole).unwrap();
+        assert!(loaded.file.node.tls_key.is_some() && loaded.file.node.token_file.is_some());
+    }
+
+    #[test]
+    fn the_documented_defaults_are_the_defaults() {
+        let documented = parse(&documented()).unwrap();
+        assert_eq!(documented.file.gateway, gateway::Config::default());
+        let (said, real) = (documented.file.actors, actors::Settings::default());
+        assert_eq!((said.in_flight_max, said.drain_ms), (real.in_flight_max, real.drain_ms));
+    }
+
+    #[test]
+    fn a_key_among_an_engines_arguments_is_warned_of_with_its_line() {
+        let engine = "program = \"p\"\nargs = [\"{port}\", \"{key}\", \"{model}\"]\n";
+        let warnings = parse(&format!("[engines.x]\n{engine}")).unwrap().warnings();
+        assert!(
+            warnings.len() == 1 && warnings[0].starts_with("llmhub.toml:3: engines.x.args: "),
+            "{warnings:?}"
+        );
+        let engine = "program = \"p\"\nargs = [\"{port}{model}\"]\nenv = { KEY = \"{key}\" }\n";
+        assert!(parse(&format!("[engines.x]\n{engine}")).unwrap().warnings().is_empty());
     }
 
     #[test]

@@ -2,12 +2,13 @@
 //! defaults. Refuses what would surprise later: addresses nobody can call, passwords in the clear.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Error, Loaded, address};
 use crate::cli::args::NodeArgs;
 use crate::cli::secret;
+use crate::data_dir;
 use crate::os::capacity;
 use crate::os::network::Listen;
 
@@ -18,7 +19,7 @@ const DATA: &str = "llmhub-data";
 const DRAIN_MS: u64 = 30_000;
 const STOP_GRACE_MS: u64 = 10_000;
 /// The variable that says where the built-in engine's program is.
-const LLAMA_PROGRAM: &str = "LLMHUB_ENGINE_LLAMA_SERVER";
+pub(crate) const LLAMA_PROGRAM: &str = "LLMHUB_ENGINE_LLAMA_SERVER";
 const LLAMA: &str = "llama";
 /// Model files are looked for here, below the data directory, where nothing else is configured.
 const MODELS: &str = "models";
@@ -76,7 +77,7 @@ pub(crate) fn resolve(
         name,
         zone: args.zone.or(node.zone).unwrap_or_else(|| ZONE.to_owned()),
         join: if args.join.is_empty() { node.join } else { args.join },
-        token: token(args.token, node.token_file)?,
+        token: token(&data, args.token, node.token_file)?,
         mock_provider: args.mock_provider || node.mock_provider,
         drain_ms: node.drain_ms.unwrap_or(DRAIN_MS),
         gateway: loaded.file.gateway.clone(),
@@ -184,9 +185,19 @@ fn tls_files(
     }
 }
 
-fn token(given: Option<String>, file: Option<PathBuf>) -> Result<Option<String>, Error> {
-    let given = given.or_else(|| file.map(|file| format!("@{}", file.display())));
-    given.map(|given| secret::read(&given, "--token")).transpose().map_err(Error)
+/// The token to join with; one that is empty is none. A node that has joined needs none any more: its file may be gone.
+fn token(data: &Path, given: Option<String>, file: Option<PathBuf>) -> Result<Option<String>, Error> {
+    let given = given.filter(|given| !given.trim().is_empty());
+    let (given, setting) = match (given, file) {
+        (Some(given), _) => (given, "--token"),
+        (None, Some(file)) => (format!("@{}", file.display()), "token_file"),
+        (None, None) => return Ok(None),
+    };
+    match secret::read(&given, setting) {
+        Ok(token) => Ok(Some(token)),
+        Err(_) if data_dir::has_identity(data) => Ok(None),
+        Err(reason) => Err(Error(reason)),
+    }
 }
 
 #[cfg(test)]
@@ -258,5 +269,25 @@ mod tests {
         std::fs::write(&path, "llmhub1.x\n").unwrap();
         let config = settings(args(&[]), &format!("[node]\ntoken_file = {path:?}\n")).unwrap();
         assert_eq!(runtime(&config).token.as_deref(), Some("llmhub1.x"));
+    }
+
+    #[test]
+    fn a_token_is_needed_until_the_node_has_joined() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = format!("[node]\ndata = {:?}\ntoken_file = \"/nowhere/token\"\n", folder.path());
+        let error = settings(args(&[]), &file).unwrap_err().0;
+        assert!(error.contains("/nowhere/token of token_file cannot be read"), "{error}");
+        assert!(settings(args(&["--token", "@/nowhere/else"]), &file).is_err());
+        std::fs::write(folder.path().join("node.json"), r#"{"complete":false}"#).unwrap();
+        assert!(settings(args(&[]), &file).is_err(), "its join was cut short");
+        std::fs::write(folder.path().join("node.json"), r#"{"complete":true}"#).unwrap();
+        for more in [&[][..], &["--token", ""], &["--token", "@/nowhere/else"]] {
+            assert_eq!(runtime(&settings(args(more), &file).unwrap()).token, None);
+        }
+    }
+
+    #[test]
+    fn an_empty_token_is_none() {
+        assert_eq!(runtime(&settings(args(&["--token", ""]), "").unwrap()).token, None);
     }
 }

@@ -3,10 +3,10 @@
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
 use crate::cli::args::DevArgs;
 use crate::cli::failure::Failure;
+use crate::config::LLAMA_PROGRAM;
+use crate::data_dir;
 use crate::os::listen;
 
 /// From one node's port to the next one's.
@@ -75,8 +75,12 @@ impl Place {
 
     /// Whether its data makes it a member of the cluster already.
     pub(crate) fn has_joined(&self) -> bool {
-        let text = std::fs::read(self.data.join("node.json")).unwrap_or_default();
-        serde_json::from_slice::<Value>(&text).is_ok_and(|node| node["complete"] == true)
+        data_dir::has_identity(&self.data)
+    }
+
+    /// Whether it was removed from the cluster.
+    pub(crate) fn was_removed(&self) -> bool {
+        data_dir::was_removed(&self.data)
     }
 
     /// The arguments of `llmhub` that run it.
@@ -103,12 +107,24 @@ impl Place {
         args.into_iter().map(str::to_owned).collect()
     }
 
-    /// The line that starts it again.
-    pub(crate) fn line(&self) -> String {
+    /// The line that starts it again in a shell that does not have the variables of this one.
+    pub(crate) fn line(&self, environment: impl Fn(&str) -> Option<String>) -> String {
         let program =
             std::env::current_exe().map_or_else(|_| "llmhub".to_owned(), |path| path.display().to_string());
+        let engine = environment(LLAMA_PROGRAM).filter(|engine| !engine.is_empty());
+        let engine = engine.map(|engine| format!("{LLAMA_PROGRAM}={} ", quote(&engine))).unwrap_or_default();
         let words = std::iter::once(program).chain(self.args()).map(|word| quote(&word));
-        format!("{} 2>>{}", words.collect::<Vec<_>>().join(" "), quote(&self.log().display().to_string()))
+        let log = quote(&self.log().display().to_string());
+        format!("{engine}{} 2>>{log}", words.collect::<Vec<_>>().join(" "))
+    }
+
+    /// What becomes of it once it was removed.
+    pub(crate) fn farewell(&self) -> String {
+        format!(
+            "{} was removed from the cluster and is not started again: delete {} to have it join anew next time",
+            self.name,
+            quote(&self.data.display().to_string())
+        )
     }
 
     /// The end of its log.
@@ -184,23 +200,20 @@ mod tests {
     }
 
     #[test]
-    fn a_node_has_joined_when_its_identity_is_complete() {
-        let folder = tempfile::tempdir().unwrap();
-        let place = &two(folder.path())[0];
-        assert!(!place.has_joined());
-        std::fs::create_dir(&place.data).unwrap();
-        std::fs::write(place.data.join("node.json"), r#"{"complete":false}"#).unwrap();
-        assert!(!place.has_joined());
-        std::fs::write(place.data.join("node.json"), r#"{"complete":true}"#).unwrap();
-        assert!(place.has_joined());
-    }
-
-    #[test]
     fn a_line_can_be_pasted_into_a_shell() {
         assert_eq!(quote("/a/b-c"), "/a/b-c");
         assert_eq!(quote("it's here"), r"'it'\''s here'");
         let text = welcome(&two(Path::new("/my data")), Path::new("/my data/admin.key"), "sk-x");
         assert!(text.contains("$(cat '/my data/admin.key')"), "{text}");
+    }
+
+    #[test]
+    fn a_node_is_started_again_with_the_engine_it_had() {
+        let place = &two(Path::new("/d"))[0];
+        let line = place.line(|name| (name == LLAMA_PROGRAM).then(|| "/my engines/llama-server".to_owned()));
+        assert!(line.starts_with("LLMHUB_ENGINE_LLAMA_SERVER='/my engines/llama-server' /"), "{line}");
+        assert!(line.ends_with("--mock-provider 2>>/d/n1/node.log"), "{line}");
+        assert!(place.line(|_| None).starts_with('/'));
     }
 
     #[tokio::test]

@@ -4,12 +4,14 @@
 mod layout;
 mod node;
 
+use std::collections::BTreeSet;
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use domain::NodeId;
 use http::Method;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -17,6 +19,7 @@ use tokio::time::{Instant, sleep};
 use crate::cli::api::Api;
 use crate::cli::args::DevArgs;
 use crate::cli::failure::Failure;
+use crate::data_dir;
 use crate::os::files::write_durably;
 use crate::run::Signals;
 use layout::Place;
@@ -24,6 +27,8 @@ use node::Running;
 
 /// How long the nodes may take until they are ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(90);
+/// A node that is not ready after so long may have been removed while it was away: the others are asked.
+const DOUBT: Duration = Duration::from_secs(10);
 /// How often they are asked.
 const READY_PAUSE: Duration = Duration::from_millis(100);
 /// How long they may take to end after SIGTERM: their own drain, and a little.
@@ -41,11 +46,11 @@ const KEY_FILE: &str = "admin.key";
 pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let data = make_folder(&args.data)?;
-    let places = layout::places(&args, &data);
+    let places = present(layout::places(&args, &data))?;
     layout::check_ports(&places).await?;
     let mut cluster = Cluster { key_file: data.join(KEY_FILE), running: Vec::new() };
     let outcome = tokio::select! {
-        outcome = cluster.live(&places) => outcome,
+        outcome = Box::pin(cluster.live(&places)) => outcome,
         () = signals.next() => Ok(()),
     };
     cluster.stop(&mut signals).await;
@@ -59,6 +64,16 @@ fn make_folder(path: &Path) -> Result<PathBuf, Failure> {
     })
 }
 
+/// The places without those of nodes that were removed from the cluster.
+fn present(places: Vec<Place>) -> Result<Vec<Place>, Failure> {
+    let (removed, present): (Vec<_>, Vec<_>) = places.into_iter().partition(Place::was_removed);
+    removed.iter().for_each(|place| eprintln!("{}", place.farewell()));
+    if present.is_empty() {
+        return Err(Failure::Failed("all nodes were removed: delete their folders to begin anew".to_owned()));
+    }
+    Ok(present)
+}
+
 /// The nodes, and where their cluster's key is.
 struct Cluster {
     key_file: PathBuf,
@@ -69,16 +84,17 @@ impl Cluster {
     /// Starts the nodes, says how to use them, and watches them until the last has ended.
     async fn live(&mut self, places: &[Place]) -> Result<(), Failure> {
         self.start(places).await?;
-        self.tell(places);
+        self.tell();
         loop {
             sleep(WATCH_PAUSE).await;
             for node in &mut self.running {
-                if let Some(how) = node.ended_now() {
-                    eprintln!(
-                        "{} ended ({how}); start it again with:\n  {}",
-                        node.place().name,
-                        node.place().line()
-                    );
+                let Some(how) = node.ended_now() else { continue };
+                let place = node.place();
+                if place.was_removed() {
+                    eprintln!("{}", place.farewell());
+                } else {
+                    let line = place.line(|name| std::env::var(name).ok());
+                    eprintln!("{} ended ({how}); start it again with:\n  {line}", place.name);
                 }
             }
             if self.running.iter().all(Running::has_ended) {
@@ -90,8 +106,7 @@ impl Cluster {
     /// Nodes that belong to the cluster start from their data; the first of none makes it, and the others join.
     async fn start(&mut self, places: &[Place]) -> Result<(), Failure> {
         eprintln!("starting {} nodes", places.len());
-        let (mut old, mut new): (Vec<&Place>, Vec<&Place>) =
-            places.iter().partition(|place| place.has_joined());
+        let (old, mut new): (Vec<&Place>, Vec<&Place>) = places.iter().partition(|place| place.has_joined());
         if old.is_empty() && !new.is_empty() {
             let first = new.remove(0);
             let mut node = Running::start(first, None)?;
@@ -99,7 +114,6 @@ impl Cluster {
             self.running.push(node);
             let key = self.until_ready_with(key).await?;
             write_durably(&self.key_file, format!("{key}\n").as_bytes())?;
-            old.push(first);
         } else {
             for place in &old {
                 self.running.push(Running::start(place, None)?);
@@ -107,8 +121,9 @@ impl Cluster {
         }
         self.until_ready().await?;
         if !new.is_empty() {
-            let token = self.token(old[0], new.len()).await?;
-            let seeds: Vec<String> = old.iter().map(|place| place.cluster()).collect();
+            let members: Vec<&Place> = self.running.iter().map(Running::place).collect();
+            let token = self.token(&members, new.len()).await?;
+            let seeds: Vec<String> = members.iter().map(|place| place.cluster()).collect();
             for place in new {
                 self.running.push(Running::start(place, Some((&seeds, &token)))?);
             }
@@ -130,22 +145,66 @@ impl Cluster {
         }
     }
 
-    /// Waits until every node takes requests.
+    /// Waits until every node takes requests; those that turn out to be removed are left out.
     async fn until_ready(&mut self) -> Result<(), Failure> {
-        let deadline = Instant::now() + READY_TIMEOUT;
-        for index in 0..self.running.len() {
-            let api = Api::open(&self.running[index].place().url(), None)?;
-            while api.call(Method::GET, "/ready", None).await.is_err() {
-                if self.running.iter_mut().any(|node| node.ended_now().is_some()) {
+        let (begun, mut ready) = (Instant::now(), BTreeSet::new());
+        loop {
+            self.leave_out(|node| node.place().was_removed()).await;
+            if self.running.iter_mut().any(|node| node.ended_now().is_some()) {
+                // It may have left the mark of one that was removed while it ended.
+                self.leave_out(|node| node.place().was_removed()).await;
+                if self.running.iter().any(Running::has_ended) {
                     return Err(self.early_end());
                 }
-                if Instant::now() > deadline {
-                    return Err(late(&self.running[index]));
-                }
-                sleep(READY_PAUSE).await;
             }
+            for node in &self.running {
+                let place = node.place();
+                if !ready.contains(&place.name) && takes_requests(place).await {
+                    ready.insert(place.name.clone());
+                }
+            }
+            let Some(waited_for) = self.running.iter().find(|node| !ready.contains(&node.place().name))
+            else {
+                return if self.running.is_empty() { Err(self.early_end()) } else { Ok(()) };
+            };
+            if begun.elapsed() > READY_TIMEOUT {
+                return Err(late(waited_for));
+            }
+            if begun.elapsed() > DOUBT
+                && let Some(member) = self.running.iter().find(|node| ready.contains(&node.place().name))
+                && let Some(members) = self.members(member.place()).await
+            {
+                let removed = |node: &Running| {
+                    data_dir::node_id(&node.place().data).is_some_and(|id| !members.contains(&id))
+                };
+                self.leave_out(|node| !ready.contains(&node.place().name) && removed(node)).await;
+            }
+            sleep(READY_PAUSE).await;
         }
-        Ok(())
+    }
+
+    /// Ends nodes that were removed from the cluster, and remembers that they were.
+    async fn leave_out(&mut self, removed: impl Fn(&Running) -> bool) {
+        let (gone, stay) = std::mem::take(&mut self.running).into_iter().partition(removed);
+        self.running = stay;
+        let gone: Vec<Running> = gone;
+        for mut node in gone {
+            node.kill().await;
+            let place = node.place();
+            if let Err(error) = data_dir::mark_removed(&place.data) {
+                eprintln!("{} cannot be marked as removed: {error}", place.data.display());
+            }
+            eprintln!("{}", place.farewell());
+        }
+    }
+
+    /// Who belongs to the cluster, as this node and a majority know it.
+    async fn members(&self, of: &Place) -> Option<BTreeSet<NodeId>> {
+        let key = std::fs::read_to_string(&self.key_file).ok()?;
+        let api = Api::open(&of.url(), Some(key.trim().to_owned())).ok()?;
+        let answer = api.call(Method::GET, "/api/nodes?consistent=true", None).await.ok()?;
+        let nodes = answer["nodes"].as_array()?;
+        nodes.iter().map(|node| node["id"].as_str()?.parse().ok()).collect()
     }
 
     /// The node that ended while the cluster was to start, with its last words.
@@ -165,7 +224,9 @@ impl Cluster {
     }
 
     /// A token for the nodes that are to join.
-    async fn token(&self, first: &Place, uses: usize) -> Result<String, Failure> {
+    async fn token(&self, members: &[&Place], uses: usize) -> Result<String, Failure> {
+        let nobody = || Failure::Failed("no node is left that others could join".to_owned());
+        let first = members.first().ok_or_else(nobody)?;
         let key = std::fs::read_to_string(&self.key_file).map_err(|e| {
             let file = self.key_file.display();
             Failure::Failed(format!(
@@ -181,9 +242,10 @@ impl Cluster {
         token.ok_or_else(|| Failure::Failed("the first node answered no token".to_owned()))
     }
 
-    fn tell(&self, places: &[Place]) {
+    fn tell(&self) {
+        let places: Vec<Place> = self.running.iter().map(|node| node.place().clone()).collect();
         let key = std::fs::read_to_string(&self.key_file).unwrap_or_default();
-        println!("{}", layout::welcome(places, &self.key_file, key.trim()));
+        println!("{}", layout::welcome(&places, &self.key_file, key.trim()));
     }
 
     /// Ends every node: asks, waits for their drain or a second signal, and kills what is left.
@@ -205,6 +267,13 @@ impl Cluster {
         for node in &mut self.running {
             node.kill().await;
         }
+    }
+}
+
+async fn takes_requests(place: &Place) -> bool {
+    match Api::open(&place.url(), None) {
+        Ok(api) => api.call(Method::GET, "/ready", None).await.is_ok(),
+        Err(_) => false,
     }
 }
 

@@ -12,9 +12,8 @@ use tokio::process::{Child, ChildStdout, Command};
 use super::layout::Place;
 use crate::cli::failure::Failure;
 use crate::os::processes::spawner::die_with_parent;
+use crate::run::KEY_LINE;
 
-/// What precedes the admin key on a first node's standard output.
-const KEY_LINE: &str = "admin key: ";
 /// Where further nodes find their join token: not among their arguments, which everyone can list.
 const TOKEN: &str = "LLMHUB_TOKEN";
 

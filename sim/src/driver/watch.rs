@@ -1,7 +1,7 @@
 //! Looks into the nodes while they run: what must always hold, who leads, who hosts what, and what is not yet as it should
 //! be. Borrows nodes between two moments of simulated time and lets go of them at once.
 
-use domain::decide::voters;
+use domain::decide::{routing, voters};
 use domain::deployment::Phase;
 
 use crate::invariants::{Agreement, OneHost, OneLeader, Violation};
@@ -130,7 +130,7 @@ pub(super) fn pending(world: &World, scenario: &Scenario) -> Vec<String> {
                     pending.push(format!("{} thinks {label} is ready, but no engine runs there", host.name));
                 }
             }
-            if row.ready() < row.wanted() as usize {
+            if routing::ready(&view, row) < row.wanted() as usize {
                 let phases: Vec<_> = row.replicas.iter().map(|r| (r.node, r.phase.clone())).collect();
                 pending.push(format!("{} sees replicas of {} at {phases:?}", host.name, row.spec.name));
             }

@@ -129,6 +129,7 @@ fn config(world: &World, host: &Host, token: Option<String>) -> Config {
         drain_ms: DRAIN_MS,
         gateway: gateway::Config {
             first_byte_timeout_ms: FIRST_BYTE_MS,
+            answer_timeout_ms: FIRST_BYTE_MS,
             idle_timeout_ms: IDLE_MS,
             ..gateway::Config::default()
         },

@@ -87,15 +87,15 @@ impl Engines {
         tokio::spawn(async move {
             let status = tokio::select! {
                 biased;
-                () = killed.notified() => ("signal 9", false),
-                () = ended.notified() => ("exit code 0", true),
+                () = killed.notified() => "signal 9",
+                () = ended.notified() => "exit code 0",
                 failed = serve(program, hung, lines) => {
                     tracing::debug!(reason = ?failed, "engine failed");
-                    ("exit code 1", false)
+                    "exit code 1"
                 }
             };
             drop(entry);
-            exited.send_replace(Some(Exit { status: status.0.to_owned(), success: status.1 }));
+            exited.send_replace(Some(Exit { status: status.to_owned() }));
         });
         Controls { pid, kill, terminate, exit, output: Some(output) }
     }

@@ -1,6 +1,7 @@
 //! GPUs of a host: some hosts have one, most have none.
 
 use actors::ports::{GpuError, GpuReading, Gpus};
+use async_trait::async_trait;
 use domain::node::Gpu;
 
 /// A GPU's memory in MiB.
@@ -9,12 +10,14 @@ const MEMORY_MIB: u64 = 24 * 1024;
 /// So many idle GPUs.
 pub(super) struct SimGpus(pub(super) u32);
 
+#[async_trait]
 impl Gpus for SimGpus {
-    fn list(&self) -> Vec<Gpu> {
-        (0..self.0).map(|index| Gpu { index, name: "simulated".to_owned(), memory_mib: MEMORY_MIB }).collect()
+    async fn list(&self) -> Result<Vec<Gpu>, GpuError> {
+        let gpu = |index| Gpu { index, name: "simulated".to_owned(), memory_mib: MEMORY_MIB };
+        Ok((0..self.0).map(gpu).collect())
     }
 
-    fn read(&self) -> Result<Vec<GpuReading>, GpuError> {
+    async fn read(&self) -> Result<Vec<GpuReading>, GpuError> {
         let idle = |index| GpuReading {
             index,
             memory_used_mib: 0,

@@ -89,7 +89,7 @@ impl Process for SimProcess {
         self.0.kill.notify_one();
     }
     async fn wait(&mut self) -> Exit {
-        let gone = Exit { status: "signal 9".to_owned(), success: false };
+        let gone = Exit { status: "signal 9".to_owned() };
         match self.0.exit.wait_for(Option::is_some).await {
             Ok(exit) => exit.clone().unwrap_or(gone),
             Err(_) => gone,

@@ -1,5 +1,7 @@
-//! Gossip's packets to and from the network, sealed and opened on the way. Tasks of their own, so that a slow name server
-//! or a flood of foreign packets never delays the probes.
+//! Gossip's packets to and from the network, sealed and opened on the way. Tasks of their own, so that neither a slow send
+//! nor a flood of foreign packets delays foca's timers. Packets are sent one after the other: an implementation of
+//! [`Network::send_datagram`] that resolves names must answer from memory where it can, since a name it has never resolved
+//! holds up the packets behind it, each for [`SEND_TIMEOUT`] at most.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

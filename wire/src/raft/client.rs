@@ -14,6 +14,7 @@ use futures::StreamExt;
 use hyper_util::rt::TokioIo;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status};
 
@@ -35,6 +36,7 @@ const PIECES_AHEAD: usize = 1;
 pub struct RaftClient {
     streams: Arc<Streams>,
     peers: Mutex<BTreeMap<NodeId, Channels>>,
+    shut_out: CancellationToken,
 }
 
 struct Channels {
@@ -46,7 +48,12 @@ struct Channels {
 impl RaftClient {
     /// A client without connections.
     pub fn new(streams: Arc<Streams>) -> Self {
-        Self { streams, peers: Mutex::default() }
+        Self { streams, peers: Mutex::default(), shut_out: CancellationToken::new() }
+    }
+
+    /// Cancelled once a peer says that this node was removed. Its own tables may never tell it: nobody sends it the log.
+    pub fn shut_out(&self) -> CancellationToken {
+        self.shut_out.clone()
     }
 
     /// Drops the connections to nodes for which `keep` is false.
@@ -73,8 +80,14 @@ impl Link for RaftClient {
         let mut client = Grpc::new(channel)
             .max_decoding_message_size(CALL_BYTES_MAX)
             .max_encoding_message_size(CALL_BYTES_MAX);
-        let answer = client.ask(Call { kind: kind.code(), body });
-        within(deadline, answer).await
+        let asked = async {
+            let answer = client.ask(Call { kind: kind.code(), body }).await;
+            if answer.as_ref().is_err_and(|status| status.code() == Code::PermissionDenied) {
+                self.shut_out.cancel();
+            }
+            answer
+        };
+        within(deadline, asked).await
     }
 
     async fn snapshot(

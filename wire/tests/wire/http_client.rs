@@ -61,6 +61,20 @@ async fn one_connection_serves_one_call_after_another() {
     assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "/ [::1]:8080 ");
 }
 
+/// Common servers close theirs after 5 s: a call that meets that is broken.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_was_idle_for_some_seconds_is_not_used_again() {
+    let world = World::new();
+    let connections = engine(&world, "engine:80");
+    let client = HttpClient::new(world.node(1));
+    for (pause, expected) in [(0, 1), (3, 1), (5, 2)] {
+        tokio::time::sleep(pause * SECOND).await;
+        let answer = post(&client, "http://engine/", "").await.unwrap();
+        answer.into_body().collect().await.unwrap();
+        assert_eq!(connections.load(Ordering::SeqCst), expected, "after {pause} s");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn failures_tell_whether_the_call_may_have_happened() {
     let world = World::new();

@@ -1,9 +1,10 @@
 //! Engine processes of the operating system. The actors get it through their port. An engine never outlives its node: the
 //! kernel kills it when the thread that started it ends (one permanent thread, since the signal follows the *thread*), and
-//! what survives even that is swept at the next start by its recorded id.
+//! what survives even that is swept at the next start: an engine by its recorded id, what it started by its mark.
 
 mod files;
 mod log_files;
+mod marker;
 mod output;
 mod process;
 mod record;
@@ -20,6 +21,7 @@ use actors::ports::{FileError, FileProbe, Process, Processes, Spawn, SpawnError}
 use async_trait::async_trait;
 
 use log_files::LogFiles;
+use marker::Marker;
 use record::Record;
 use spawner::Spawner;
 
@@ -45,6 +47,7 @@ pub(crate) struct Rules {
 pub(crate) struct OsProcesses {
     spawner: Spawner,
     record: Arc<Record>,
+    marker: Marker,
     logs: Arc<LogFiles>,
     ports: Mutex<VecDeque<u16>>,
     rules: Rules,
@@ -54,17 +57,19 @@ impl OsProcesses {
     /// Sweeps engines that an earlier life of the node left behind, and starts the thread that starts new ones.
     ///
     /// # Errors
-    /// When the record cannot be read or written, or the thread not started.
+    /// When the data directory or the record cannot be read or written, or the thread not started.
     pub(crate) fn start(rules: Rules) -> io::Result<Self> {
         let record = Arc::new(Record::open(&rules.data.join(RECORD_FILE))?);
-        let swept = record.sweep()?;
-        if swept > 0 {
-            tracing::warn!(engines = swept, "ended engines that an earlier life of this node left behind");
+        let marker = Marker::new(&rules.data)?;
+        let (engines, others) = (record.sweep()?, marker.sweep());
+        if engines + others > 0 {
+            tracing::warn!(engines, others, "ended what an earlier life of this node left behind");
         }
         Ok(Self {
             spawner: Spawner::start(record.clone())?,
             record,
-            logs: Arc::new(LogFiles::new(rules.data.join(crate::data_dir::LOGS))),
+            marker,
+            logs: Arc::new(LogFiles::open(rules.data.join(crate::data_dir::LOGS))),
             ports: Mutex::default(),
             rules,
         })
@@ -90,8 +95,10 @@ impl Processes for OsProcesses {
             let own = std::env::current_exe().map_err(|e| SpawnError::System(e.to_string()))?;
             spawn.program = own.to_string_lossy().into_owned();
         }
+        let mark = self.marker.mark(&spawn.label);
+        spawn.env.insert(marker::VARIABLE.to_owned(), mark.clone());
         let child = self.spawner.spawn(spawn).await?;
-        process::watch(child, self.record.clone())
+        process::watch(child, mark, self.record.clone())
     }
 
     async fn free_port(&self) -> Result<u16, SpawnError> {

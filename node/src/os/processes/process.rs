@@ -1,4 +1,5 @@
-//! One running engine: its signals go to its whole process group, and its end is seen once and remembered.
+//! One running engine: its signals go to its whole process group, what it started ends with it, and its end is seen once
+//! and remembered.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -10,8 +11,8 @@ use async_trait::async_trait;
 use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
 
-use super::output;
 use super::record::Record;
+use super::{marker, output};
 
 /// The process group of an engine. Its number is the engine's until it was waited for.
 struct Group {
@@ -52,8 +53,12 @@ struct OsProcess {
     exit: watch::Receiver<Option<Exit>>,
 }
 
-/// Watches over an engine that was just started.
-pub(super) fn watch(mut child: Child, record: Arc<Record>) -> Result<Box<dyn Process>, SpawnError> {
+/// Watches over an engine that was just started with this mark.
+pub(super) fn watch(
+    mut child: Child,
+    mark: String,
+    record: Arc<Record>,
+) -> Result<Box<dyn Process>, SpawnError> {
     let pid = child.id().ok_or_else(|| SpawnError::System("it ended at once".to_owned()))?;
     let lines = Some(output::collect(child.stdout.take(), child.stderr.take()));
     let group = Arc::new(Group { pid, gone: Mutex::new(false) });
@@ -62,6 +67,8 @@ pub(super) fn watch(mut child: Child, record: Arc<Record>) -> Result<Box<dyn Pro
     tokio::spawn(async move {
         let ended = child.wait().await;
         watched.close();
+        // What left the group holds memory and GPUs as well, which the next start will want.
+        let _ = tokio::task::spawn_blocking(move || marker::end_marked(&mark)).await;
         if let Err(error) = record.remove(pid) {
             tracing::warn!(%error, "the record of process ids cannot be written");
         }
@@ -75,9 +82,9 @@ fn words(ended: io::Result<ExitStatus>) -> Exit {
         Ok(status) => {
             let code = status.code().map(|code| format!("exit code {code}"));
             let signal = status.signal().map(|signal| format!("signal {signal}"));
-            Exit { status: code.or(signal).unwrap_or_else(|| status.to_string()), success: status.success() }
+            Exit { status: code.or(signal).unwrap_or_else(|| status.to_string()) }
         }
-        Err(error) => Exit { status: format!("unknown: {error}"), success: false },
+        Err(error) => Exit { status: format!("unknown: {error}") },
     }
 }
 
@@ -96,7 +103,7 @@ impl Process for OsProcess {
         self.group.signal(libc::SIGKILL);
     }
     async fn wait(&mut self) -> Exit {
-        let lost = || Exit { status: "unknown: the node is stopping".to_owned(), success: false };
+        let lost = || Exit { status: "unknown: the node is stopping".to_owned() };
         self.exit.wait_for(Option::is_some).await.ok().and_then(|exit| exit.clone()).unwrap_or_else(lost)
     }
 }

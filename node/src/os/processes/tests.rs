@@ -56,7 +56,7 @@ async fn an_engine_tells_its_lines_and_its_end() {
     told.sort();
     assert_eq!(told, ["given", "oops"]);
     let exit = within(engine.wait()).await;
-    assert_eq!(exit, Exit { status: "exit code 3".to_owned(), success: false });
+    assert_eq!(exit, Exit { status: "exit code 3".to_owned() });
     assert_eq!(engine.wait().await, exit);
     assert_eq!(std::fs::read_to_string(folder.path().join(RECORD_FILE)).unwrap(), "");
 }
@@ -79,6 +79,38 @@ async fn signals_reach_the_whole_group() {
     engine.terminate();
     assert_eq!(within(engine.wait()).await.status, "signal 15");
     until_dead(grandchild).await;
+}
+
+#[tokio::test]
+async fn a_kill_reaches_the_whole_group() {
+    let folder = tempfile::tempdir().unwrap();
+    let processes = OsProcesses::start(rules(folder.path())).unwrap();
+    let script =
+        "trap '' TERM; sh -c \"trap '' TERM; echo \\$\\$; while :; do sleep 1; done\" & wait; sleep 1000";
+    let mut engine = processes.spawn(shell(script)).await.unwrap();
+    let grandchild: u32 = within(engine.lines().unwrap().recv()).await.unwrap().parse().unwrap();
+    engine.kill();
+    assert_eq!(within(engine.wait()).await.status, "signal 9");
+    until_dead(grandchild).await;
+}
+
+#[tokio::test]
+async fn what_an_engine_started_ends_with_it_wherever_it_went() {
+    let folder = tempfile::tempdir().unwrap();
+    let processes = OsProcesses::start(rules(folder.path())).unwrap();
+    // One stays in the engine's group, the other leaves it; then the engine ends by itself.
+    let script = "sleep 1000 & echo $!; setsid sleep 1000 & echo $!; \
+        while [ $(cut -d' ' -f5 /proc/$!/stat) = $$ ]; do :; done; exit 0";
+    let mut engine = processes.spawn(shell(script)).await.unwrap();
+    let mut lines = engine.lines().unwrap();
+    let mut left: Vec<u32> = Vec::new();
+    for _ in 0..2 {
+        left.push(within(lines.recv()).await.unwrap().parse().unwrap());
+    }
+    assert_eq!(within(engine.wait()).await.status, "exit code 0");
+    for pid in left {
+        until_dead(pid).await;
+    }
 }
 
 #[tokio::test]
@@ -114,34 +146,47 @@ async fn an_engines_lines_go_to_its_file() {
     assert_eq!(std::fs::read_to_string(folder.path().join("logs/dep-1-0.log")).unwrap(), "one\ntwo\n");
 }
 
-/// Not a test: the node that is killed in the two below. It starts an engine, prints its id and waits.
+/// Not a test: the node that is killed in the two below. It starts an engine with a worker, prints their ids and waits.
 #[tokio::test]
 #[ignore = "the tests below run it as a process of its own"]
 async fn a_node_that_will_be_killed() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     let processes = OsProcesses::start(rules(Path::new(&folder))).unwrap();
-    let engine = processes.spawn(shell("sleep 1000")).await.unwrap();
-    println!("\nengine {}", engine.pid());
+    let mut engine = processes.spawn(shell("setsid sleep 1000 & echo $!; wait")).await.unwrap();
+    let worker = engine.lines().unwrap().recv().await.unwrap();
+    println!("\nengine {} {worker}", engine.pid());
     std::future::pending::<()>().await;
 }
 
-fn start_node(folder: &Path) -> (std::process::Child, u32) {
+/// The node, its engine, and the engine's worker, which is in a group of its own.
+fn start_node(folder: &Path) -> (std::process::Child, u32, u32) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["a_node_that_will_be_killed", "--ignored", "--nocapture"]).env(FOLDER, folder);
     let mut node = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let lines = BufReader::new(node.stdout.take().unwrap()).lines();
-    let pid = lines.map_while(Result::ok).find_map(|line| line.strip_prefix("engine ")?.parse().ok());
-    (node, pid.expect("the node started no engine"))
+    let ids = lines.map_while(Result::ok).find_map(|line| {
+        let (engine, worker) = line.strip_prefix("engine ")?.split_once(' ')?;
+        Some((engine.parse().ok()?, worker.parse().ok()?))
+    });
+    let (engine, worker) = ids.expect("the node started no engine");
+    (node, engine, worker)
 }
 
 #[tokio::test]
 async fn no_engine_outlives_a_node_that_is_killed() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut node, engine) = start_node(folder.path());
-    assert!(alive(engine));
+    let (mut node, engine, worker) = start_node(folder.path());
+    assert!(alive(engine) && alive(worker));
     node.kill().unwrap();
     node.wait().unwrap();
     until_dead(engine).await;
+    // The kernel's signal goes to the engine only. Another node on the machine leaves the worker alone, the next life of
+    // this one does not.
+    let other = tempfile::tempdir().unwrap();
+    let _other = OsProcesses::start(rules(other.path())).unwrap();
+    assert!(alive(worker));
+    let _next = OsProcesses::start(rules(folder.path())).unwrap();
+    until_dead(worker).await;
 }
 
 #[tokio::test]
