@@ -70,8 +70,8 @@ fn warnings(view: &View) -> Vec<String> {
     for node in view.state.nodes.rows() {
         match node.standing {
             Standing::Lost => warnings.push(format!(
-                "node {} ({}) is lost: start it again, or remove it with DELETE /api/nodes/{}",
-                node.name, node.id, node.id
+                "node {} ({}) is lost: start it again, or take it out with `llmhub node remove {}`",
+                node.name, node.id, node.name
             )),
             Standing::Leaving => warnings.push(format!("node {} ({}) is leaving", node.name, node.id)),
             Standing::Stopped => warnings.push(format!(
