@@ -153,19 +153,19 @@ impl Consensus {
         let bytes = match timeout(deadline, call).await {
             Ok(Ok(bytes)) => bytes,
             Ok(Err(LinkError::Unreachable(e))) => {
-                return Err(Error::unavailable(format!("the leader {to} cannot be reached, {e}")));
+                return Err(Error::unavailable(format!("node {to} cannot be reached, {e}")));
             }
             Ok(Err(LinkError::Refused(e))) => {
-                return Err(Error::unavailable(format!("the leader {to} does not answer this node, {e}")));
+                return Err(Error::unavailable(format!("node {to} does not answer this node, {e}")));
             }
             Ok(Err(LinkError::Unknown(e))) => {
-                return Err(Error::unknown(format!("the leader {to} did not answer, {e}")));
+                return Err(Error::unknown(format!("node {to} did not answer, {e}")));
             }
-            Err(_) => return Err(Error::unknown(format!("the leader {to} did not answer in time"))),
+            Err(_) => return Err(Error::unknown(format!("node {to} did not answer in time"))),
         };
         match decode::<Result<T, Error>>(&bytes)? {
             // Its disk, not ours; another leader will be found.
-            Err(Error::Storage { why }) => Err(Error::unavailable(format!("the leader {to} stopped, {why}"))),
+            Err(Error::Storage { why }) => Err(Error::unavailable(format!("node {to} stopped, {why}"))),
             answer => answer,
         }
     }

@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::NodeId;
-use openraft::Instant as _;
-use openraft::ServerState;
 use openraft::errors::Fatal;
 use openraft::metrics::RaftMetrics;
+use openraft::{Instant as _, ServerState};
 use serde::{Deserialize, Serialize};
 
 use crate::raft::Types;
@@ -131,11 +130,13 @@ pub(crate) fn describe(fatal: &Fatal<Types>) -> String {
     }
 }
 
-/// The disk's own words, without openraft's wrapping.
+/// The disk's own words, without openraft's wrapping and the name of Rust's type that it puts before them.
 fn innermost(error: &dyn std::error::Error) -> String {
     let mut at = error;
     while let Some(source) = at.source() {
         at = source;
     }
-    at.to_string()
+    let text = at.to_string();
+    let bare = text.strip_prefix(std::any::type_name::<std::io::Error>()).and_then(|t| t.strip_prefix(": "));
+    bare.map_or_else(|| text.clone(), str::to_owned)
 }

@@ -5,38 +5,39 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::Millis;
+use domain::decide::pace::Pace;
 use tokio::time::Instant;
 
 /// The wall clock a leader stamps commands with: milliseconds since the Unix epoch.
 pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
 
-/// Never goes back, on this node.
+/// Never behind a stamp that was applied on this node.
 pub(crate) struct Time {
     clock: Clock,
-    /// A time that was reached, and when; later times are counted from there.
-    reached: Mutex<(Millis, Instant)>,
+    started: Instant,
+    pace: Mutex<Pace>,
 }
 
 impl Time {
     pub(crate) fn new(clock: Clock) -> Self {
-        Self { clock, reached: Mutex::new((0, Instant::now())) }
+        Self { clock, started: Instant::now(), pace: Mutex::default() }
     }
 
-    /// Takes in that the cluster's time is no less than this now.
-    pub(crate) fn reach(&self, at: Millis) -> Millis {
-        let now = Instant::now();
-        let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
-        let passed = now.saturating_duration_since(reached.1).as_millis();
-        let on = reached.0.saturating_add(Millis::try_from(passed).unwrap_or(Millis::MAX));
-        if at > on {
-            *reached = (at, now);
-        }
-        at.max(on)
+    /// Takes in that a command with this stamp was applied.
+    pub(crate) fn reach(&self, at: Millis) {
+        let now = self.monotonic();
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner).reach(at, now);
     }
 
-    /// The cluster's time now.
+    /// The cluster's time now. What this node's wall clock says counts for nothing until a stamp of it was applied: a node
+    /// whose clock is wrong may never come to stamp.
     pub(crate) fn now(&self) -> Millis {
-        self.reach((self.clock)())
+        let on = self.pace.lock().unwrap_or_else(PoisonError::into_inner).on(self.monotonic());
+        on.max((self.clock)())
+    }
+
+    fn monotonic(&self) -> Millis {
+        Millis::try_from(self.started.elapsed().as_millis()).unwrap_or(Millis::MAX)
     }
 }
 
@@ -59,12 +60,13 @@ mod tests {
         assert_eq!(time.now(), 1_000);
         wall.store(3_601_000, Ordering::SeqCst);
         assert_eq!(time.now(), 3_601_000);
+        time.reach(3_601_000);
         wall.store(2_000, Ordering::SeqCst);
         assert_eq!(time.now(), 3_601_000);
         for _ in 0..100 {
             // Shorter than a millisecond: nothing may get lost on the way.
             advance(Duration::from_micros(100)).await;
-            time.now();
+            time.reach(time.now());
         }
         assert_eq!(time.now(), 3_601_010);
         wall.store(3_700_000, Ordering::SeqCst);
@@ -77,6 +79,19 @@ mod tests {
         time.reach(9_000);
         advance(Duration::from_secs(5)).await;
         assert_eq!(time.now(), 14_000);
-        assert_eq!(time.reach(10_000), 14_000, "an older stamp changes nothing");
+        time.reach(10_000);
+        assert_eq!(time.now(), 14_000, "an older stamp changes nothing");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wall_clock_that_was_never_stamped_with_leaves_nothing_behind() {
+        let wall = Arc::new(AtomicU64::new(9_000_000));
+        let time = Time::new({
+            let wall = Arc::clone(&wall);
+            Arc::new(move || wall.load(Ordering::SeqCst))
+        });
+        assert_eq!(time.now(), 9_000_000);
+        wall.store(1_000, Ordering::SeqCst);
+        assert_eq!(time.now(), 1_000);
     }
 }

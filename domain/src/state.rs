@@ -78,13 +78,13 @@ impl State {
         if let Some(known) = self.requests.get(&envelope.request_id) {
             return known.outcome.clone();
         }
+        if self.is_key_reused(envelope.request_id) {
+            // Not remembered: it is refused as long as what the key stands for is, and changes nothing.
+            return Err(Reject::KeyReused);
+        }
         let now = envelope.at.max(self.clock());
         let before = out.len();
-        let outcome = if self.is_key_reused(envelope.request_id) {
-            Err(Reject::KeyReused)
-        } else {
-            self.dispatch(envelope, &mut Context { index, now, out })
-        };
+        let outcome = self.dispatch(envelope, &mut Context { index, now, out });
         debug_assert!(outcome.is_ok() || out.len() == before, "a refused command changes nothing");
         if now != self.clock() {
             self.counters.put(out, CLOCK.to_owned(), Counter { value: now });
@@ -95,8 +95,8 @@ impl State {
 
     /// Whether the id's key stands for another request already.
     fn is_key_reused(&self, id: RequestId) -> bool {
-        let rows = id.under_its_key().into_iter().flat_map(|ids| self.requests.range(ids));
-        rows.filter(|row| row.outcome != Err(Reject::KeyReused)).any(|row| !row.id.is_same_request(id))
+        let mut rows = id.under_its_key().into_iter().flat_map(|ids| self.requests.range(ids));
+        rows.any(|row| !row.id.is_same_request(id))
     }
 
     fn dispatch(&mut self, envelope: &Envelope, ctx: &mut Context<'_>) -> Outcome {

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::net::{BoxIo, Inbound, Protocol};
-use crate::streams::{Cut, PeerStream, Streams};
+use crate::streams::{PeerStream, Streams};
 
 /// Streams that wait for a service to take them, each protocol for itself.
 pub const WAITING_MAX: usize = 64;
@@ -81,7 +81,7 @@ impl Services {
         };
         if !streams.is_member(peer) && protocol == Protocol::Raft {
             // Every call on it is refused: how a node that was away learns that it was removed.
-            let stranger = PeerStream { peer, io, cut: Cut::default() };
+            let Some(stranger) = streams.hear_out(peer, io) else { return };
             return told(protocol, service.try_send(stranger).is_ok());
         }
         if !streams.is_member(peer) {

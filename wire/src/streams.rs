@@ -18,6 +18,11 @@ use crate::net::{BoxIo, Network, Protocol};
 /// How long a dial of a peer may take, TLS included.
 pub const DIAL_TIMEOUT: Duration = Duration::from_millis(1500);
 
+/// How long a node that is no member keeps a stream on which it is told so.
+const STRANGER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many of these each such node may have.
+const STRANGERS_MAX: usize = 2;
+
 /// Whether a node belongs to the cluster now.
 pub type IsMember = Arc<dyn Fn(NodeId) -> bool + Send + Sync>;
 
@@ -71,12 +76,31 @@ impl Streams {
 
     /// Takes a stream in: it ends when the peer is removed or when its own switch is pulled.
     pub fn watch(&self, peer: NodeId, io: BoxIo) -> PeerStream {
+        let stream = self.take_in(peer, io);
+        if !self.is_member(peer) {
+            stream.cut.pull(); // removed between the check and here
+        }
+        stream
+    }
+
+    /// Takes a stream of a node that is no member in for a moment, so that it can be told so; not many at a time.
+    pub fn hear_out(&self, peer: NodeId, io: BoxIo) -> Option<PeerStream> {
+        if self.count(peer) >= STRANGERS_MAX {
+            return None;
+        }
+        let stream = self.take_in(peer, io);
+        let cut = stream.cut.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(STRANGER_TIMEOUT).await;
+            cut.pull();
+        });
+        Some(stream)
+    }
+
+    fn take_in(&self, peer: NodeId, io: BoxIo) -> PeerStream {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let cut = Cut::default();
         lock(&self.open).entry(peer).or_default().insert(number, cut.clone());
-        if !self.is_member(peer) {
-            cut.pull(); // removed between the check and here
-        }
         let entry = Entry { peer, number, open: self.open.clone() };
         PeerStream { peer, io: Box::new(Severable { io, cut: cut.clone(), _entry: entry }), cut }
     }

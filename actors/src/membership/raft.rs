@@ -84,6 +84,7 @@ fn vote(
                 id: node.id,
                 zone: node.zone.clone(),
                 live: node.standing.counts(),
+                leaving: node.standing == Standing::Leaving,
                 votes: member.votes,
                 caught_up: member.caught_up,
             })

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use domain::decide::lease::{Leases, Verdict};
+use domain::decide::pace::Pace;
 use domain::decide::placement::{self, Move, Problem};
 use domain::{Command, Incarnation, Millis, NodeId, View, deployment, node};
 
@@ -23,28 +24,10 @@ pub struct Proposal {
 #[derive(Debug, Default)]
 pub struct Machine {
     reign: Option<Reign>,
-    time: Time,
+    time: Pace,
     busy: bool,
     /// Whether something was to be looked at while a round was under way.
     missed: bool,
-}
-
-/// The cluster's time as commands are stamped: where the wall clock is behind it, time goes on from the latest stamp at the
-/// pace of the monotonic clock. Otherwise a wall clock that once was ahead would hold everything up that waits for a time.
-#[derive(Debug, Default)]
-struct Time {
-    reached: Millis,
-    when: Millis,
-}
-
-impl Time {
-    fn reach(&mut self, at: Millis, now: Millis) -> Millis {
-        let on = self.reached + now.saturating_sub(self.when);
-        if at > on {
-            (self.reached, self.when) = (at, now);
-        }
-        at.max(on)
-    }
 }
 
 #[derive(Debug)]

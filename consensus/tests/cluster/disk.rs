@@ -41,7 +41,7 @@ async fn a_full_disk_is_told_in_words_and_the_others_go_on() {
     assert!(matches!(leader.stopped().await, Error::Storage { .. }));
     assert_eq!(leader.status().role, Role::Stopped);
     let fault = leader.status().fault.unwrap();
-    assert!(fault.contains("disk is full") && fault.contains("free some space"), "{fault}");
+    assert!(fault.starts_with("the disk is full") && fault.contains("free some space"), "{fault}");
     let error = leader.propose(create(50)).await.unwrap_err();
     assert!(error.to_string().contains("disk is full"), "{error}");
     platter.set_capacity(None);

@@ -12,8 +12,10 @@ pub struct Candidate {
     pub id: NodeId,
     /// Its zone.
     pub zone: String,
-    /// Whether its lease is good.
+    /// Whether its lease is good and it means to stay.
     pub live: bool,
+    /// Whether it was told to leave for good.
+    pub leaving: bool,
     /// Whether it votes now.
     pub votes: bool,
     /// Whether its log is close behind.
@@ -34,8 +36,10 @@ pub fn wanted(nodes: usize) -> usize {
 pub fn choose(candidates: &[Candidate]) -> Option<BTreeSet<NodeId>> {
     let present: BTreeSet<NodeId> = candidates.iter().filter(|c| c.votes).map(|c| c.id).collect();
     let live = candidates.iter().filter(|c| c.live).count();
-    // A lost node still counts for the size while it votes: losing one of three must not shrink the group to one.
-    let size = wanted(live.max(present.len().min(candidates.len())));
+    // A lost node still counts for the size while it votes: losing one of three must not shrink the group to one. One that
+    // leaves does not: three nodes of which one leaves are two.
+    let staying = candidates.iter().filter(|c| c.votes && !c.leaving).count();
+    let size = wanted(live.max(staying));
     let mut chosen: BTreeSet<NodeId> = BTreeSet::new();
     let mut zones: BTreeMap<&str, usize> = BTreeMap::new();
     let mut pool: Vec<&Candidate> =

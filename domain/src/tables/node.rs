@@ -236,11 +236,16 @@ pub(crate) fn apply(state: &mut State, command: &Command, ctx: &mut Context<'_>)
         }
         Command::Admit { node, token, hash } => {
             let namesake = may_join(state, node)?;
-            if state.nodes.contains(&node.id) {
+            if let Some(old) = state.nodes.get(&node.id).cloned() {
                 token::check(state, *token, hash)?;
-            } else {
-                token::spend(state, *token, hash, ctx)?;
+                if node.incarnation > old.incarnation {
+                    // It was started again before it had heard that it is in.
+                    let Node { standing, since, joined_at, .. } = *old;
+                    start_anew(state, Node { standing, since, joined_at, ..node.clone() }, ctx);
+                }
+                return Ok(Reply::Done);
             }
+            token::spend(state, *token, hash, ctx)?;
             join(state, node, namesake, ctx)
         }
         Command::Register { id, incarnation, zone, cluster_addr, http_addr, capacity, version } => {
@@ -255,12 +260,10 @@ pub(crate) fn apply(state: &mut State, command: &Command, ctx: &mut Context<'_>)
             node.http_addr.clone_from(http_addr);
             node.capacity.clone_from(capacity);
             node.version.clone_from(version);
-            if node.standing == Standing::Stopped {
-                (node.standing, node.since) = (Standing::Active, ctx.now);
-            }
-            state.nodes.put(ctx.out, *id, node);
             if reborn {
-                super::deployment::node_reborn(state, *id, ctx);
+                start_anew(state, node, ctx);
+            } else {
+                state.nodes.put(ctx.out, *id, node);
             }
             Ok(Reply::Done)
         }
@@ -280,7 +283,7 @@ pub(crate) fn apply(state: &mut State, command: &Command, ctx: &mut Context<'_>)
                 if state.wraps.len() == 1 {
                     return Err(Reject::LastKeeper(*id).into());
                 }
-                if standing.counts() {
+                if standing == Standing::Active {
                     return Err(Reject::InUse(*id).into());
                 }
             }
@@ -327,6 +330,16 @@ fn join(state: &mut State, node: &Node, namesake: Option<NodeId>, ctx: &mut Cont
     let row = Node { standing: Standing::Active, since: ctx.now, joined_at: ctx.now, ..node.clone() };
     state.nodes.put(ctx.out, node.id, row);
     Ok(Reply::Done)
+}
+
+/// Writes the row of a node's next life, which ends a stop and in which nothing runs yet.
+fn start_anew(state: &mut State, mut node: Node, ctx: &mut Context<'_>) {
+    let id = node.id;
+    if node.standing == Standing::Stopped {
+        (node.standing, node.since) = (Standing::Active, ctx.now);
+    }
+    state.nodes.put(ctx.out, id, node);
+    super::deployment::node_reborn(state, id, ctx);
 }
 
 fn bury(state: &mut State, id: NodeId, ctx: &mut Context<'_>) {

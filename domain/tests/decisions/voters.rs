@@ -7,7 +7,7 @@ use domain::decide::voters::{Candidate, choose, wanted};
 use proptest::prelude::*;
 
 fn candidate(id: u64, zone: &str, live: bool, votes: bool) -> Candidate {
-    Candidate { id: NodeId(id), zone: zone.into(), live, votes, caught_up: live }
+    Candidate { id: NodeId(id), zone: zone.into(), live, votes, leaving: false, caught_up: live }
 }
 
 fn ids(set: Option<BTreeSet<NodeId>>) -> Option<Vec<u64>> {
@@ -32,6 +32,24 @@ fn a_dead_voter_stays_until_a_successor_is_there() {
     assert_eq!(choose(&nodes), None);
     nodes.push(candidate(4, "b", true, false));
     assert_eq!(ids(choose(&nodes)), Some(vec![1, 3, 4]));
+}
+
+#[test]
+fn who_leaves_gives_up_its_vote_even_where_that_makes_the_group_smaller() {
+    let leaves = |c: &mut Candidate| (c.live, c.leaving) = (false, true);
+    let mut three: Vec<_> =
+        (1..=3).map(|i| candidate(i, ["a", "b", "c"][i as usize - 1], true, true)).collect();
+    leaves(&mut three[2]);
+    assert_eq!(ids(choose(&three)), Some(vec![1]), "two nodes have one voter");
+    let mut five: Vec<_> = (1..=5).map(|i| candidate(i, "a", true, true)).collect();
+    leaves(&mut five[4]);
+    assert_eq!(ids(choose(&five)), Some(vec![1, 2, 3]));
+    // With a node to take the vote over, nobody leaves before it has caught up.
+    let mut four = three.clone();
+    four.push(Candidate { caught_up: false, ..candidate(4, "d", true, false) });
+    assert_eq!(choose(&four), None);
+    four[3].caught_up = true;
+    assert_eq!(ids(choose(&four)), Some(vec![1, 2, 4]));
 }
 
 #[test]

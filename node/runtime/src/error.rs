@@ -21,9 +21,19 @@ pub enum Error {
     HalfStarted,
     /// Its metadata was lost: a voter that forgot what it acknowledged must not come back under its id.
     #[error(
-        "this directory belongs to node {0}, but its database is empty: restore the whole directory from a copy made while the node was stopped, or wipe it and join as a new node"
+        "this directory belongs to node {0}, but its database is empty: restore the whole directory from a copy made after the node was last stopped, or wipe it and join as a new node"
     )]
     DatabaseLost(NodeId),
+    /// The cluster has heard of a later start than this one.
+    #[error(
+        "the cluster has seen a later start of node {0} than this directory knows of: it is an older copy, and a voter that forgot what it acknowledged must not come back; wipe the directory and join as a new node"
+    )]
+    OldCopy(NodeId),
+    /// The cluster has no such node, and never removed it.
+    #[error(
+        "the cluster does not know node {0}: its metadata is older than this node's joining; restore newer metadata, or wipe this directory and join as a new node"
+    )]
+    Forgotten(NodeId),
     /// It belongs to a cluster, and the token to another.
     #[error(
         "this data directory belongs to another cluster than the token: start without --join and --token, or choose another directory"

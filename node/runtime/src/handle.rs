@@ -7,17 +7,19 @@ use actors::Tree;
 use actors::ports::{Proposer as _, ViewCell};
 use consensus::{Consensus, Role, Status};
 use domain::{Command, Incarnation, NodeId, node};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use wire::door::Door;
 
 use crate::follow::GossipCell;
 use crate::ledger::{self, Ledger};
+use crate::register::Refusal;
 
 /// How long handing over leadership may take at a stop.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long telling the cluster of a stop may take; without a quorum it goes untold.
 const TELL_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often a running node looks whether it was removed.
+/// How often a running node looks whether its cluster still wants it.
 const GONE_CHECK: Duration = Duration::from_millis(500);
 
 /// A running node.
@@ -25,6 +27,7 @@ pub struct NodeHandle {
     pub(crate) me: NodeId,
     pub(crate) incarnation: Incarnation,
     pub(crate) shut_out: CancellationToken,
+    pub(crate) refusal: watch::Receiver<Option<Refusal>>,
     pub(crate) admin_key: Option<String>,
     pub(crate) view: ViewCell,
     pub(crate) ledger: Arc<Ledger>,
@@ -65,22 +68,30 @@ impl NodeHandle {
 
     /// Resolves with a reason when the node cannot go on: its disk failed, its actors ended, or it was removed.
     pub async fn failed(&self) -> String {
-        let removed = async {
-            while !self.was_removed() {
-                tokio::time::sleep(GONE_CHECK).await;
+        let refused = async {
+            loop {
+                match self.refusal() {
+                    Some(refusal) => return refusal.error(self.me).to_string(),
+                    None => tokio::time::sleep(GONE_CHECK).await,
+                }
             }
         };
         tokio::select! {
             biased;
             fault = self.consensus.stopped() => fault.to_string(),
             fault = self.tree.ended() => fault,
-            () = removed => crate::error::Error::Removed(self.me).to_string(),
+            reason = refused => reason,
         }
     }
 
     /// Whether it was removed from its cluster, as far as it has heard: then it must stop, and its data is of no use any more.
     pub fn was_removed(&self) -> bool {
-        self.shut_out.is_cancelled() || self.view.peek().state.gone.contains(&self.me)
+        self.refusal() == Some(Refusal::Removed)
+    }
+
+    fn refusal(&self) -> Option<Refusal> {
+        let gone = self.shut_out.is_cancelled() || self.view.peek().state.gone.contains(&self.me);
+        if gone { Some(Refusal::Removed) } else { *self.refusal.borrow() }
     }
 
     /// Stops gracefully: the cluster is told, new requests are refused, streams finish within the configured limit,

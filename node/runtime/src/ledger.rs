@@ -8,7 +8,7 @@ use actors::ports::{Electorate, Entropy, Member, Members, ProposeError, Proposer
 use async_trait::async_trait;
 use consensus::{Consensus, Error, Role, Status};
 use domain::limits::LEASE_MARGIN_MS;
-use domain::{Command, Envelope, NodeId, Reply, RequestId};
+use domain::{Command, Envelope, NodeId, Reject, Reply, RequestId};
 
 /// Attempts at a command whose outcome is unknown, all under its one request id.
 const UNKNOWN_RETRIES_MAX: u32 = 4;
@@ -66,7 +66,10 @@ impl Ledger {
 impl Proposer for Ledger {
     async fn propose_as(&self, id: RequestId, command: Command) -> Result<Reply, ProposeError> {
         let outcome = self.consensus.propose(Envelope::new(id, command)).await.map_err(told)?;
-        self.applied_here(id).await;
+        // Of a refusal for its key alone the tables remember nothing.
+        if outcome != Err(Reject::KeyReused) {
+            self.applied_here(id).await;
+        }
         outcome.map_err(ProposeError::Rejected)
     }
 

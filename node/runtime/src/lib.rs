@@ -14,6 +14,7 @@ mod join;
 mod ledger;
 pub mod mock_engine;
 mod publish;
+mod register;
 mod reset;
 mod seal;
 mod serve;

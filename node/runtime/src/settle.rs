@@ -1,7 +1,7 @@
 //! Who a node is when it starts: read back, made for a new cluster, or let in by an old one just now. Nothing of the
 //! cluster runs yet here.
 
-use domain::node::{Capacity, Standing};
+use domain::node::{Capacity, Gpu, Standing};
 use domain::{Incarnation, NodeId, node};
 
 use crate::authority::{self, Authority, fingerprint};
@@ -37,7 +37,7 @@ pub(crate) struct Settled {
 /// Reads, makes or asks for the node's identity.
 pub(crate) async fn settle(config: &Config, env: &Env) -> Result<Settled, Error> {
     let stored = identity::load(&*env.files).await?;
-    let incarnation = next_incarnation(env).await?;
+    let incarnation = next_incarnation(env, stored.is_some()).await?;
     match stored {
         Some(stored) if stored.complete => {
             let certificates = stored.certificates.clone().ok_or(Error::Files {
@@ -94,11 +94,11 @@ pub(crate) async fn settle(config: &Config, env: &Env) -> Result<Settled, Error>
 }
 
 /// Counts this start: gossip tells lives apart by it, so it must grow whatever the clock does.
-async fn next_incarnation(env: &Env) -> Result<Incarnation, Error> {
+async fn next_incarnation(env: &Env, was_here: bool) -> Result<Incarnation, Error> {
     let bad = |e: std::io::Error| Error::Files { file: STARTS_FILE, reason: e.to_string() };
     let last: u64 = match env.files.read(STARTS_FILE).await.map_err(bad)? {
-        None => 0,
-        Some(text) => std::str::from_utf8(&text).ok().and_then(|t| t.trim().parse().ok()).ok_or_else(|| {
+        None if !was_here => 0,
+        text => text.and_then(|t| std::str::from_utf8(&t).ok()?.trim().parse().ok()).ok_or_else(|| {
             let reason = "it should hold the number of this node's starts: restore it, or wipe the directory to join anew";
             Error::Files { file: STARTS_FILE, reason: reason.to_owned() }
         })?,
@@ -122,7 +122,7 @@ pub(crate) async fn own_row(
         seal_public: stored.key.seal_public(),
         cert_fingerprint: Vec::new(),
         incarnation,
-        capacity: capacity(config, env).await,
+        capacity: capacity(config, env, Vec::new).await,
         standing: Standing::Active,
         since: 0,
         version: config.version.clone(),
@@ -130,13 +130,14 @@ pub(crate) async fn own_row(
     }
 }
 
-pub(crate) async fn capacity(config: &Config, env: &Env) -> Capacity {
+/// What the node can carry; the GPUs of `known` where they do not answer.
+pub(crate) async fn capacity(config: &Config, env: &Env, known: impl FnOnce() -> Vec<Gpu>) -> Capacity {
     Capacity {
         cpus: config.cpus,
         memory_mib: config.memory_mib,
         gpus: env.gpus.list().await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "this node starts without its GPUs: restart it once they answer");
-            Vec::new()
+            tracing::warn!(%error, "the GPUs do not answer: those known before are told to the cluster");
+            known()
         }),
         engines: config.actors.engine_names(),
     }

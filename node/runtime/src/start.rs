@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::ports::{ProposeError, Proposer, ViewCell};
+use actors::ports::{Proposer, ViewCell};
 use actors::{Ports, Tree};
 use consensus::Consensus;
 use domain::provider::{Kind, Provider};
-use domain::{Command, Incarnation, NodeId, ProviderName, Reject, View, node, provider, secret};
+use domain::{Command, NodeId, ProviderName, View, node, provider, secret};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use wire::door::Door;
 use wire::gossip::{Gossip, GossipConfig};
@@ -28,7 +29,8 @@ use crate::handle::NodeHandle;
 use crate::identity;
 use crate::join::Doorman;
 use crate::ledger::Ledger;
-use crate::settle::{Origin, Settled, capacity, own_row, settle};
+use crate::register::{Refusal, register};
+use crate::settle::{Origin, Settled, own_row, settle};
 use crate::token::{self, Mint};
 use crate::vault::{Safe, first_secrets};
 use crate::{gossip_keys, publish, reset, seal, serve};
@@ -38,20 +40,27 @@ const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a node that returns waits to hear what it missed before it serves clients; without a quorum it then serves
 /// what it knew.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(5);
-/// The pause between attempts to tell the cluster about this start.
-const REGISTER_PAUSE: Duration = Duration::from_secs(1);
 
 /// The cluster's name in requests that name one; a name of its own comes with several clusters.
 const CLUSTER: &str = "default";
 
 /// What everything else stands on: consensus and what speaks for it.
-struct Ground {
-    view: ViewCell,
+#[derive(Clone)]
+pub(crate) struct Ground {
+    pub(crate) view: ViewCell,
     streams: Arc<Streams>,
     raft: Arc<RaftClient>,
     consensus: Consensus,
-    ledger: Arc<Ledger>,
+    pub(crate) ledger: Arc<Ledger>,
     safe: Arc<Safe>,
+}
+
+/// How a node came in: what it has to show of it.
+struct Entry {
+    /// The first admin key's text, after a bootstrap.
+    admin_key: Option<String>,
+    /// Why the cluster will not have it, once it says so.
+    refusal: watch::Receiver<Option<Refusal>>,
 }
 
 /// The ways to the other nodes.
@@ -73,7 +82,7 @@ pub(crate) async fn start(config: Config, env: Env) -> Result<NodeHandle, Error>
     });
     let stop = CancellationToken::new();
     let (ground, rest) = lay_ground(&config, &env, &settled, &stop).await?;
-    let admin_key = enter(&config, &env, &settled, &ground, &stop).await?;
+    let Entry { admin_key, refusal } = enter(&config, &env, &settled, &ground, &stop).await?;
     let ways = connect(&config, &env, &settled, &ground, &stop).await?;
     let http = Arc::new(HttpClient::new(env.network.clone()));
     let tree = grow_tree(&config, &env, &settled, &ground, &ways, http.clone()).await?;
@@ -87,6 +96,7 @@ pub(crate) async fn start(config: Config, env: Env) -> Result<NodeHandle, Error>
         me,
         incarnation: settled.incarnation,
         shut_out: ground.raft.shut_out(),
+        refusal,
         admin_key,
         view: ground.view,
         ledger: ground.ledger,
@@ -123,24 +133,23 @@ async fn lay_ground(
     Ok((Ground { view, streams, raft, consensus, ledger, safe }, rest))
 }
 
-/// Takes the node's place in its cluster. Returns the first admin key's text after a bootstrap.
+/// Takes the node's place in its cluster.
 async fn enter(
     config: &Config,
     env: &Env,
     settled: &Settled,
     ground: &Ground,
     stop: &CancellationToken,
-) -> Result<Option<String>, Error> {
+) -> Result<Entry, Error> {
     let me = settled.stored.id;
-    let admin_key = match &settled.origin {
-        Origin::Bootstrap { authority } => Some(bootstrap(config, env, settled, authority, ground).await?),
-        Origin::Joined { .. } => {
-            appear(&ground.view, me).await?;
-            None
+    let mut entry = Entry { admin_key: None, refusal: watch::channel(None).1 };
+    match &settled.origin {
+        Origin::Bootstrap { authority } => {
+            entry.admin_key = Some(bootstrap(config, env, settled, authority, ground).await?);
         }
+        Origin::Joined { .. } => appear(&ground.view, me).await?,
         Origin::Returned => {
-            let telling = register(config.clone(), env.clone(), settled, ground);
-            tokio::spawn(stop.clone().run_until_cancelled_owned(telling));
+            entry.refusal = register(config, env, settled, ground, stop);
             // Its own tables may still say that replicas which were moved meanwhile run here.
             let caught_up = tokio::time::timeout(CATCH_UP_TIMEOUT, ground.ledger.barrier()).await;
             if !matches!(caught_up, Ok(Ok(()))) {
@@ -148,14 +157,13 @@ async fn enter(
                     "the cluster has no quorum that answers: serving what this node knew when it stopped"
                 );
             }
-            None
         }
-    };
+    }
     if !settled.stored.complete {
         let sealed = gossip_keys::to_file(&settled.gossip_keys, &settled.stored.key, &*env.entropy)?;
         identity::complete(&*env.files, me, &config.name, &settled.certificates, &sealed).await?;
     }
-    Ok(admin_key)
+    Ok(entry)
 }
 
 /// Opens the doorway, starts gossip, and keeps both and all clients told of who the peers are.
@@ -344,42 +352,6 @@ async fn appear(view: &ViewCell, me: NodeId) -> Result<(), Error> {
     };
     tokio::time::timeout(SETTLE_TIMEOUT, seen).await.map_err(|_| {
         Error::JoinFailed("the cluster let this node in but did not send its metadata: is the address given by --advertise reachable from the other nodes?".to_owned())
-    })
-}
-
-/// Tells the cluster about this start until it is told, or does not know this node any more.
-fn register(
-    config: Config,
-    env: Env,
-    settled: &Settled,
-    ground: &Ground,
-) -> impl Future<Output = ()> + Send + 'static {
-    let (id, incarnation) = (settled.stored.id, settled.incarnation);
-    let (ledger, shut_out) = (ground.ledger.clone(), ground.raft.shut_out());
-    async move {
-        while let Err(error) = ledger.propose(registration(&config, &env, id, incarnation).await).await {
-            match error {
-                ProposeError::Rejected(Reject::Node(node::Reject::Unknown(_))) => return shut_out.cancel(),
-                ProposeError::Rejected(reason) => {
-                    tracing::error!(%reason, "the cluster does not take this start of the node for its newest");
-                    return;
-                }
-                _ => tracing::info!(reason = %error, "cannot tell the cluster about this start yet"),
-            }
-            tokio::time::sleep(REGISTER_PAUSE).await;
-        }
-    }
-}
-
-async fn registration(config: &Config, env: &Env, id: NodeId, incarnation: Incarnation) -> Command {
-    Command::Node(node::Command::Register {
-        id,
-        incarnation,
-        zone: config.zone.clone(),
-        cluster_addr: config.cluster_addr.clone(),
-        http_addr: config.http_addr.clone(),
-        capacity: capacity(config, env).await,
-        version: config.version.clone(),
     })
 }
 
