@@ -127,16 +127,17 @@ impl DataDir {
     }
 }
 
-/// Whether a data directory makes its node a member of a cluster: whether its bootstrap or join got to its end.
+/// Whether a data directory makes its node a member of a cluster.
 pub(crate) fn has_identity(folder: &Path) -> bool {
-    let text = fs::read(folder.join(IDENTITY_FILE)).unwrap_or_default();
-    serde_json::from_slice::<Value>(&text).is_ok_and(|node| node["complete"] == true)
+    node_id(folder).is_some()
 }
 
-/// The id of the node whose data directory this is.
+/// The id of the node whose data directory this is, once its bootstrap or join got to its end: before, no cluster need
+/// know it.
 pub(crate) fn node_id(folder: &Path) -> Option<NodeId> {
     let text = fs::read(folder.join(IDENTITY_FILE)).ok()?;
-    serde_json::from_slice::<Value>(&text).ok()?["id"].as_u64().map(NodeId)
+    let node = serde_json::from_slice::<Value>(&text).ok()?;
+    node["id"].as_u64().filter(|_| node["complete"] == true).map(NodeId)
 }
 
 /// Whether its node was removed from its cluster, as far as is known here.
@@ -254,6 +255,7 @@ mod tests {
         let write = |text: &str| fs::write(folder.path().join(IDENTITY_FILE), text).unwrap();
         write(r#"{"id":42,"complete":false}"#);
         assert!(!has_identity(folder.path()));
+        assert_eq!(node_id(folder.path()), None, "a node that is still joining is in nobody's list yet");
         write(r#"{"id":42,"complete":true}"#);
         assert!(has_identity(folder.path()));
         assert_eq!(node_id(folder.path()), Some(NodeId(42)));

@@ -64,7 +64,9 @@ async fn live(settings: Settings) -> Result<(), Failure> {
     let removed = handle.was_removed();
     if removed {
         // Before the streams are waited for: a node that is killed meanwhile must not come back either.
-        data_dir::mark_removed(data.path())?;
+        if let Err(error) = data_dir::mark_removed(data.path()) {
+            tracing::error!(%error, "the data directory cannot be marked as a removed node's: delete it yourself");
+        }
     }
     tracing::info!("stopping; a second signal stops at once");
     let stopped = tokio::select! {

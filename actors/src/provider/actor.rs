@@ -9,7 +9,7 @@ use http::StatusCode;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr};
 
 use super::handle::{Handle, Shared, Speaks};
-use super::machine::{Effect, Event, LOOK_MS, Machine, OPEN_RETRY, OpenError};
+use super::machine::{Effect, Event, LOOK_MS, Machine, OPEN_RETRY, OpenError, ProbeError};
 use crate::aside;
 use crate::config::{Config, Ports};
 use crate::gate::{Endpoint, Gate};
@@ -161,7 +161,9 @@ impl Running {
                 let endpoint = self.endpoint.clone();
                 let probed = |answer| Msg::Happened(Event::Probed(answer));
                 let probing = async move { probed(tools.probe(&endpoint).await) };
-                drop(tokio::spawn(aside::tell(me, probing, move |lost| probed(Err(lost)))));
+                drop(tokio::spawn(aside::tell(me, probing, move |lost| {
+                    probed(Err(ProbeError::Failed(lost)))
+                })));
             }
             Effect::Forgive => tools.shared.gate.forgive(),
             Effect::Avoid => tools.shared.gate.avoid(),
@@ -184,17 +186,44 @@ impl Tools {
         }
     }
 
-    /// Any answer but a server's error shows that it is there; a refused key is worth telling.
-    async fn probe(&self, endpoint: &Endpoint) -> Result<(), String> {
+    async fn probe(&self, endpoint: &Endpoint) -> Result<(), ProbeError> {
         let url = format!("{}/models", endpoint.base_url);
-        let status =
-            probe::get(&*self.start.ports.http, &url, endpoint.bearer.as_ref(), PROBE_TIMEOUT).await?;
-        match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                Err(format!("it refuses the key ({status}): add the provider again with a good one"))
-            }
-            status if status.is_server_error() => Err(format!("it answered {status}")),
-            _ => Ok(()),
+        let http = &*self.start.ports.http;
+        match probe::get(http, &url, endpoint.bearer.as_ref(), PROBE_TIMEOUT).await {
+            Ok(status) => told(status),
+            Err(reason) => Err(ProbeError::Failed(reason)),
+        }
+    }
+}
+
+/// What the answer to a probe tells: any but a server's error shows that the provider is there, also one that it has no
+/// list of models. A refused key is worth telling, though it may be good for calls.
+fn told(status: StatusCode) -> Result<(), ProbeError> {
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(ProbeError::Refused(format!(
+            "it does not list its models for this key ({status}): if it refuses calls too, add the provider again with a \
+             good one"
+        ))),
+        status if status.is_server_error() => Err(ProbeError::Failed(format!("it answered {status}"))),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_server_s_error_tells_that_a_provider_fails() {
+        let told = |status: u16| told(StatusCode::from_u16(status).unwrap());
+        for status in [200, 404, 405, 429] {
+            assert_eq!(told(status), Ok(()), "{status}");
+        }
+        for status in [401, 403] {
+            assert!(matches!(told(status), Err(ProbeError::Refused(_))), "{status}");
+        }
+        for status in [500, 502, 503] {
+            assert!(matches!(told(status), Err(ProbeError::Failed(_))), "{status}");
         }
     }
 }

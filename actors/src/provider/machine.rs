@@ -35,6 +35,12 @@ pub enum Health {
     Unknown,
     /// It answers.
     Well,
+    /// It answers, but refuses the question that it was asked to see whether it is well. Calls decide: a key may be good
+    /// for them alone.
+    Doubtful {
+        /// What it refused.
+        reason: String,
+    },
     /// It does not answer; calls pass, others are tried first.
     Failing {
         /// What went wrong last.
@@ -51,6 +57,15 @@ pub enum OpenError {
     Damaged(String),
 }
 
+/// What is wrong with a provider that was asked whether it is well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProbeError {
+    /// It is there, but does not take the key for this question.
+    Refused(String),
+    /// It cannot be reached, or fails.
+    Failed(String),
+}
+
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -63,7 +78,7 @@ pub enum Event {
     /// It is time to look at what the calls told; what they told since the beginning.
     Look(Tally),
     /// The provider was asked.
-    Probed(Result<(), String>),
+    Probed(Result<(), ProbeError>),
 }
 
 /// What is to be done.
@@ -195,18 +210,17 @@ impl Machine {
         }
     }
 
-    fn probed(&mut self, answer: Result<(), String>, now: Millis, out: &mut Vec<Effect>) {
+    fn probed(&mut self, answer: Result<(), ProbeError>, now: Millis, out: &mut Vec<Effect>) {
         self.asking = false;
-        match answer {
-            Ok(()) => {
-                self.heard_at = Some(now);
-                self.health = Health::Well;
-                out.push(Effect::Forgive);
-            }
-            Err(reason) => {
+        self.health = match answer {
+            Ok(()) => Health::Well,
+            Err(ProbeError::Refused(reason)) => Health::Doubtful { reason: cut_reason(reason) },
+            Err(ProbeError::Failed(reason)) => {
                 self.health = Health::Failing { reason: cut_reason(reason) };
-                out.push(Effect::Avoid);
+                return out.push(Effect::Avoid);
             }
-        }
+        };
+        self.heard_at = Some(now);
+        out.push(Effect::Forgive);
     }
 }

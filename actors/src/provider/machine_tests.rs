@@ -1,6 +1,8 @@
 //! What a provider's machine does, event by event.
 
-use super::machine::{Effect, Event, Health, Machine, OpenError, PROBE_FAILING_MS, PROBE_IDLE_MS};
+use super::machine::{
+    Effect, Event, Health, Machine, OpenError, PROBE_FAILING_MS, PROBE_IDLE_MS, ProbeError,
+};
 use crate::gate::Tally;
 
 fn opened() -> Machine {
@@ -73,7 +75,21 @@ fn a_provider_that_fails_is_avoided_until_it_answers_again() {
     assert_eq!(machine.health(), &Health::Failing { reason: "it answered 502".to_owned() });
     let effects = machine.step(Event::Look(tally(0, 1)), 1_000 + PROBE_FAILING_MS);
     assert_eq!(effects[0], Effect::Probe);
-    assert_eq!(machine.step(Event::Probed(Err("no".to_owned())), 7_000), [Effect::Avoid]);
+    let failed = Event::Probed(Err(ProbeError::Failed("no".to_owned())));
+    assert_eq!(machine.step(failed, 7_000), [Effect::Avoid]);
     assert_eq!(machine.step(Event::Probed(Ok(())), 12_000), [Effect::Forgive]);
     assert_eq!(machine.health(), &Health::Well);
+}
+
+#[test]
+fn a_key_that_may_not_list_models_is_told_and_not_held_against_the_provider() {
+    let mut machine = opened();
+    machine.step(Event::Probed(Err(ProbeError::Failed("no".to_owned()))), 0);
+    let refused = || Event::Probed(Err(ProbeError::Refused("401".to_owned())));
+    assert_eq!(machine.step(refused(), 1_000), [Effect::Forgive], "it is there again");
+    assert_eq!(machine.health(), &Health::Doubtful { reason: "401".to_owned() });
+    machine.step(Event::Look(tally(1, 0)), 2_000);
+    assert_eq!(machine.health(), &Health::Well, "calls pass");
+    let effects = machine.step(Event::Look(tally(1, 0)), 2_000 + PROBE_FAILING_MS);
+    assert_eq!(effects, [Effect::LookLater], "it is not asked as often as one that fails");
 }

@@ -13,8 +13,10 @@ const DIMENSIONS: u32 = 16;
 const DIMENSIONS_MAX: u32 = 8192;
 /// Texts in one request at most, as OpenAI has it.
 const INPUTS_MAX: usize = 2048;
-/// Numbers in one answer at most: texts times dimensions.
+/// Numbers in one answer at most: texts times dimensions. Written out, each takes some 20 bytes, and more before.
 const NUMBERS_MAX: usize = 1 << 19;
+/// The same as base64, where each takes 6 bytes: as many texts as may be, with the dimensions of OpenAI's usual models.
+const BASE64_NUMBERS_MAX: usize = INPUTS_MAX * 1536;
 
 /// What all parts of one answer share.
 #[derive(Debug, Clone, PartialEq)]
@@ -103,13 +105,15 @@ pub(super) fn embeddings(stamp: &Stamp, ask: &Ask) -> Result<Bytes, String> {
         return Err(format!("input has {count} texts: the mock embeds at most {INPUTS_MAX} at once"));
     }
     let numbers = count * dimensions as usize;
-    if numbers > NUMBERS_MAX {
+    let base64 = ask.encoding_format.as_deref() == Some("base64");
+    let numbers_max = if base64 { BASE64_NUMBERS_MAX } else { NUMBERS_MAX };
+    if numbers > numbers_max {
         return Err(format!(
             "{count} texts with {dimensions} dimensions make {numbers} numbers: the mock makes at most \
-             {NUMBERS_MAX}; send fewer texts or ask for fewer dimensions"
+             {numbers_max}, or {BASE64_NUMBERS_MAX} with `encoding_format` base64; send fewer texts or ask for fewer \
+             dimensions"
         ));
     }
-    let base64 = ask.encoding_format.as_deref() == Some("base64");
     let data: Vec<Value> = inputs
         .iter()
         .enumerate()

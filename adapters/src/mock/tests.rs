@@ -172,12 +172,18 @@ fn embeddings_are_unit_vectors_of_their_text() {
 
 #[test]
 fn embeddings_that_would_be_too_large_are_refused_with_the_limit() {
-    let ask = |texts: usize, dimensions: u32| {
-        let body = json!({"model": "e", "input": vec!["a"; texts], "dimensions": dimensions});
+    let encoded = |texts: usize, dimensions: u32, encoding: &str| {
+        let input = vec!["a"; texts];
+        let body =
+            json!({"model": "e", "input": input, "dimensions": dimensions, "encoding_format": encoding});
         let script = answer(Operation::Embeddings, body.to_string().as_bytes());
         (script.status, read_error(&script.collect().0).map(|error| error.message).unwrap_or_default())
     };
+    let ask = |texts, dimensions| encoded(texts, dimensions, "float");
     assert_eq!(ask(64, 8192).0, 200);
+    assert_eq!(encoded(2048, 1536, "base64").0, 200);
+    let (status, message) = encoded(2048, 1537, "base64");
+    assert!(status == 400 && message.contains("at most 3145728"), "{status} {message}");
     let (status, message) = ask(65, 8192);
     assert!(status == 400 && message.contains("at most 524288"), "{status} {message}");
     let (status, message) = ask(2049, 1);

@@ -143,6 +143,7 @@ async fn change(
     text: &str,
     command: impl FnOnce(DeploymentId) -> Command,
 ) -> Answer {
+    // In the request's own words: a repetition knows nothing else, and answers the same.
     let gone = || Ok(Json(json!({ "deleted": text })));
     let id = match find(&app.deps.view.load(), text) {
         Ok(row) => row.id,

@@ -77,7 +77,7 @@ pub(crate) async fn remove(
     Path(id): Path<String>,
 ) -> Answer {
     change(&app, &changes, &id, |id| Command::Remove { id }).await?;
-    Ok(Json(json!({ "deleted": id })))
+    Ok(gone(&id))
 }
 
 pub(crate) async fn leave(
@@ -85,20 +85,29 @@ pub(crate) async fn leave(
     MayAdmin(changes): MayAdmin,
     Path(id): Path<String>,
 ) -> Answer {
-    change(&app, &changes, &id, |id| Command::Leave { id }).await?;
-    Ok(Json(json!({ "id": id, "standing": "leaving" })))
+    let leaving = change(&app, &changes, &id, |id| Command::Leave { id }).await?;
+    Ok(leaving.map_or_else(
+        || gone(&id),
+        |id| Json(json!({ "id": id.to_string(), "standing": standing(Standing::Leaving) })),
+    ))
 }
 
+/// Says what was removed in the request's own words: a repetition knows nothing else, and answers the same.
+fn gone(text: &str) -> Json<Value> {
+    Json(json!({ "deleted": text }))
+}
+
+/// Changes a node and tells which it was, if it was still there.
 async fn change(
     app: &App,
     changes: &Changes,
     text: &str,
     command: impl FnOnce(NodeId) -> Command,
-) -> Result<(), Problem> {
+) -> Result<Option<NodeId>, Problem> {
     let id = match find(&app.deps.view.load(), text) {
         Ok(row) => row.id,
         // A repetition does not find it if it is gone since.
-        Err(missing) => return changes.first(app, "node").unwrap_or(Err(missing)).map(drop),
+        Err(missing) => return changes.first(app, "node").unwrap_or(Err(missing)).map(|_| None),
     };
-    changes.commit(app, Change::Node(command(id))).await.map(drop)
+    changes.commit(app, Change::Node(command(id))).await.map(|_| Some(id))
 }

@@ -67,8 +67,8 @@ impl Reached {
         }
     }
 
-    /// The target is well but cannot take this call, nor others of its kind for a while: its account is empty, it has had
-    /// too many, it does not offer the model. That it says so quickly must not make it look fast.
+    /// The target is well but cannot take this call, nor others for a while: its account is empty, it has had too many, it
+    /// does not accept its key. That it says so quickly must not make it look fast.
     fn refused(&self, inner: &Inner, failure: &Failure) {
         let wait = failure.retry_after.unwrap_or(REFUSED_AVOID).min(REFUSED_AVOID_MAX);
         self.under_way.stat().avoid(inner.loads.now(), wait);
@@ -269,10 +269,12 @@ async fn refusal(inner: &Inner, reached: &Reached, response: Response<Body>, way
 /// What a refusal tells of the target.
 fn judge(inner: &Inner, reached: &Reached, failure: &Failure, status: StatusCode, way: &Way) {
     match (failure.kind, way) {
+        // The request asked for it.
+        (_, Way::Mock) => reached.pass_by(),
         _ if failure.counts_for_breaker => reached.blame(inner, &format!("it answered {status}")),
         (FailureKind::BadRequest, _) => reached.well(),
-        // The mock was asked for it by the request. An engine has one model: it lacks the path, which the next call may not need.
-        (_, Way::Mock) | (FailureKind::NotFound, Way::Here | Way::There(_)) => reached.pass_by(),
+        // One client's choice of a path or a model, which the next call may not make.
+        (FailureKind::NotFound, _) => reached.pass_by(),
         _ => reached.refused(inner, failure),
     }
 }
@@ -281,19 +283,35 @@ fn judge(inner: &Inner, reached: &Reached, failure: &Failure, status: StatusCode
 fn ours(failure: &Failure, status: StatusCode, way: &Way) -> Option<Problem> {
     let bad_gateway =
         |code, message: String| Some(Problem::new(StatusCode::BAD_GATEWAY, "server_error", code, message));
-    if status.is_redirection() {
-        let message = format!(
-            "the model's server answered {status}, which is not followed: correct the provider's URL with \
-             PUT /api/providers"
-        );
-        return bad_gateway("upstream_redirect", message);
+    let (redirects, refuses_key) = (status.is_redirection(), failure.kind == FailureKind::Authentication);
+    match way {
+        Way::Mock => None,
+        Way::Api(_) if redirects => {
+            let message = format!(
+                "the provider answered {status}, which is not followed: correct the provider's URL with PUT \
+                 /api/providers"
+            );
+            bad_gateway("upstream_redirect", message)
+        }
+        Way::Here | Way::There(_) if redirects => {
+            let message = format!(
+                "the model's engine answered {status}, which is not followed: correct the engine's `base_path` in \
+                 the configuration of its node"
+            );
+            bad_gateway("upstream_redirect", message)
+        }
+        Way::Api(_) if refuses_key => {
+            let message =
+                "the provider does not accept the cluster's key: give it a new one with PUT /api/providers";
+            bad_gateway("upstream_auth", message.to_owned())
+        }
+        Way::Here | Way::There(_) if refuses_key => {
+            let message = "the model's engine does not accept the key that it was started with: have it take `{key}` \
+                           in the configuration of its node";
+            bad_gateway("upstream_auth", message.to_owned())
+        }
+        _ => None,
     }
-    if failure.kind == FailureKind::Authentication && !matches!(way, Way::Mock) {
-        let message =
-            "the provider does not accept the cluster's key: give it a new one with PUT /api/providers";
-        return bad_gateway("upstream_auth", message.to_owned());
-    }
-    None
 }
 
 /// The error of a target that did not say what is wrong.

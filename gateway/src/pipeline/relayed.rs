@@ -42,17 +42,47 @@ pub(super) struct Source {
 pub(super) struct Passing {
     source: Source,
     ticket: Ticket,
+    /// What passed; `None` for what is no stream of events, but too large to be gathered, and once the call is recorded.
+    events: Option<Events>,
     /// When the target's last bytes came.
     pub heard: Instant,
     /// Whether the client has taken them and waits for more.
     pub waiting: bool,
 }
 
+impl Passing {
+    /// What is left of it once it is taken away from a client that left it alone: nothing is to be told to one that has
+    /// all of it.
+    pub(super) fn remains(&self) -> State {
+        match &self.events {
+            Some(events) if events.is_done() => State::Over,
+            Some(_) => State::Unread(Some(lost(LEFT_ALONE))),
+            None => State::Unread(None),
+        }
+    }
+
+    /// Counts what the answer used, once.
+    fn record(&mut self, outcome: Outcome, events: Option<Events>) {
+        self.ticket.used(events.and_then(|events| events.ending().usage));
+        self.ticket.end(outcome);
+    }
+}
+
+/// A client may go away with a complete answer before its target closes it.
+impl Drop for Passing {
+    fn drop(&mut self) {
+        let events = self.events.take_if(|events| events.is_done());
+        if events.is_some() {
+            self.record(Outcome::Ok, events);
+        }
+    }
+}
+
 /// A call, until it is over.
 pub(super) enum State {
     UnderWay(Passing),
-    /// Its client left it alone.
-    Unread,
+    /// Its client left it alone; the event that tells it so, where it can be told by one.
+    Unread(Option<Bytes>),
     Over,
 }
 
@@ -76,8 +106,6 @@ pub(super) struct Relayed {
     inner: Arc<Inner>,
     line: Arc<Line>,
     first: Option<Bytes>,
-    /// `None` for what is no stream of events, but too large to be gathered.
-    events: Option<Events>,
     idle: Duration,
     look: Pin<Box<Sleep>>,
 }
@@ -91,17 +119,11 @@ impl Relayed {
         ticket: Ticket,
     ) -> Self {
         let idle = inner.config.idle_timeout();
-        let call = Passing { source, ticket, heard: Instant::now(), waiting: false };
+        let events = events.then(Events::default);
+        let call = Passing { source, ticket, events, heard: Instant::now(), waiting: false };
         let line = Arc::new(Mutex::new(State::UnderWay(call)));
         inner.unread.watch(&line, idle);
-        Self {
-            inner: inner.clone(),
-            line,
-            first: Some(first),
-            events: events.then(Events::default),
-            idle,
-            look: Box::pin(sleep(LOOK_EVERY)),
-        }
+        Self { inner: inner.clone(), line, first: Some(first), idle, look: Box::pin(sleep(LOOK_EVERY)) }
     }
 }
 
@@ -109,7 +131,6 @@ impl Relayed {
 fn next(
     call: &mut Passing,
     first: &mut Option<Bytes>,
-    events: &mut Option<Events>,
     cx: &mut Context<'_>,
     mut patience: impl FnMut(&Passing, &mut Context<'_>) -> Poll<&'static str>,
 ) -> Poll<Result<Bytes, End>> {
@@ -125,16 +146,16 @@ fn next(
                     }
                     frame.into_data().unwrap_or_default()
                 }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(broke(events.as_ref(), error))),
-                Poll::Ready(None) => return Poll::Ready(Err(ended(events.as_mut()))),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(broke(call.events.as_ref(), error))),
+                Poll::Ready(None) => return Poll::Ready(Err(ended(call.events.as_mut()))),
                 Poll::Pending => {
                     call.waiting = true;
                     let why = ready!(patience(call, cx));
-                    return Poll::Ready(Err(broke(events.as_ref(), why.into())));
+                    return Poll::Ready(Err(broke(call.events.as_ref(), why.into())));
                 }
             },
         };
-        let whole = match events {
+        let whole = match &mut call.events {
             Some(events) => events.push(came),
             None => (!came.is_empty()).then_some(came),
         };
@@ -166,16 +187,15 @@ fn broke(events: Option<&Events>, error: BoxError) -> End {
 }
 
 /// Records how a call ended, gives back what it held, and tells the client the rest.
-fn close(inner: &Inner, call: Passing, events: Option<&Events>, end: End) -> Option<Result<Bytes, BoxError>> {
-    let Passing { source, mut ticket, .. } = call;
-    ticket.used(events.and_then(|events| events.ending().usage));
+fn close(inner: &Inner, mut call: Passing, end: End) -> Option<Result<Bytes, BoxError>> {
+    let events = call.events.take();
+    call.record(if matches!(end, End::Complete(_)) { Outcome::Ok } else { Outcome::Broken }, events);
     let blame = |why: &str| {
-        source.under_way.stat().failed(inner.loads.now());
-        if let Some(pass) = &source.pass {
+        call.source.under_way.stat().failed(inner.loads.now());
+        if let Some(pass) = &call.source.pass {
             pass.report(Finish::Failed { reason: why.to_owned() });
         }
     };
-    ticket.end(if matches!(end, End::Complete(_)) { Outcome::Ok } else { Outcome::Broken });
     match end {
         End::Complete(last) => last.map(Ok),
         End::Told => {
@@ -227,17 +247,17 @@ impl http_body::Body for Relayed {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let Relayed { inner, line, first, events, idle, look } = &mut *self;
+        let Relayed { inner, line, first, idle, look } = &mut *self;
         let mut state = lock(line);
         let polled = match &mut *state {
             State::UnderWay(call) => {
                 let patience =
                     |call: &Passing, cx: &mut Context<'_>| poll_patience(inner, call, look, *idle, cx);
-                ready!(next(call, first, events, cx, patience))
+                ready!(next(call, first, cx, patience))
             }
-            State::Unread => {
+            State::Unread(told) => {
+                let told = told.take().ok_or_else(|| LEFT_ALONE.into());
                 *state = State::Over;
-                let told = if events.is_some() { Ok(lost(LEFT_ALONE)) } else { Err(LEFT_ALONE.into()) };
                 return Poll::Ready(Some(told.map(Frame::data)));
             }
             State::Over => return Poll::Ready(None),
@@ -249,7 +269,7 @@ impl http_body::Body for Relayed {
                     return Poll::Ready(None);
                 };
                 drop(state);
-                let last = close(inner, call, events.as_ref(), end);
+                let last = close(inner, call, end);
                 Poll::Ready(last.map(|last| last.map(Frame::data)))
             }
         }

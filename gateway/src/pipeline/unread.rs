@@ -55,13 +55,14 @@ fn cut(line: &Line, now: Instant, idle: Duration) -> bool {
     let mut state = lock(line);
     match &*state {
         State::UnderWay(call) if call.waiting || now < call.heard + idle => false,
-        State::UnderWay(_) => {
-            let unread = std::mem::replace(&mut *state, State::Unread);
+        State::UnderWay(call) => {
+            let remains = call.remains();
+            let unread = std::mem::replace(&mut *state, remains);
             drop(state);
             drop(unread);
             true
         }
-        State::Unread | State::Over => true,
+        State::Unread(_) | State::Over => true,
     }
 }
 

@@ -167,6 +167,36 @@ async fn a_target_that_its_actor_avoids_is_tried_last() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_model_that_a_provider_does_not_know_is_not_held_against_it() {
+    let bed = Bed::new();
+    let body = r#"{"error":{"message":"no such model"}}"#;
+    bed.targets.then(Next::Answer(404, "application/json", vec![Piece::Bytes(body)])).then(json(ANSWER));
+    let good = bed.chat("api").await.headers["x-llmhub-target"].clone();
+    bed.targets.then(json(ANSWER));
+    assert_ne!(bed.chat("api").await.headers["x-llmhub-target"], good, "it was never slow");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_s_refusal_is_told_as_the_engine_s() {
+    let bed = Bed::new();
+    bed.deployment("own", &[ME]);
+    bed.targets.then(Next::Answer(401, "application/json", vec![]));
+    bed.chat("own").await.is_error(502, "upstream_auth", "the model's engine does not accept the key");
+    bed.targets.then(Next::Answer(302, "text/html", vec![]));
+    bed.chat("own").await.is_error(502, "upstream_redirect", "correct the engine's `base_path`");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_the_mock_was_asked_for_is_not_held_against_it() {
+    let bed = Bed::new();
+    bed.provider_of("m", Kind::Mock, &["mock"]);
+    let body = r#"{"model":"mock","messages":[],"mock":{"status":503}}"#;
+    let got = bed.ask(Method::POST, "/v1/chat/completions", domain::key::Scope::Inference, body).await;
+    assert_eq!(got.status, 503);
+    assert_eq!(bed.metric(r#"llmhub_target_calls_total{target="m",outcome="failed"}"#).await, "0");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_provider_that_sends_elsewhere_is_told_to_be_corrected() {
     let bed = Bed::new();
     let moved = || Next::Answer(301, "text/html", vec![Piece::Bytes("<html>")]);

@@ -122,6 +122,26 @@ async fn a_stream_that_nobody_reads_gives_its_target_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_complete_stream_is_counted_whether_its_end_is_read_or_not() {
+    const LAST: &str = "data: {\"usage\":{\"prompt_tokens\":5}}\n\ndata: [DONE]\n\n";
+    let bed = Bed::new();
+    for left_for in [0, 125] {
+        let dropped = Dropped::default();
+        bed.targets.then(Next::Watched(vec![Piece::Bytes(LAST), Piece::Hang], dropped.clone()));
+        let mut response = bed.stream("api").await;
+        let frame = response.body_mut().frame().await.unwrap().unwrap();
+        assert_eq!(frame.into_data().unwrap(), LAST);
+        tokio::time::sleep(Duration::from_secs(left_for)).await;
+        assert_eq!(dropped.is_true(), left_for > 0);
+        if left_for > 0 {
+            assert_eq!(rest(response).await, "", "nothing comes after the end");
+        }
+    }
+    assert_eq!(bed.metric(&outcome("ok")).await, "2");
+    assert_eq!(bed.metric(r#"llmhub_gateway_tokens_total{kind="prompt"}"#).await, "10");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_whose_target_takes_its_time_is_not_taken_for_one_that_nobody_reads() {
     let bed = Bed::new();
     let wait = || Piece::Wait(Duration::from_secs(100));

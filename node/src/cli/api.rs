@@ -24,7 +24,7 @@ use crate::os::outward::Outward;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a model may be silent, before its answer and in the middle of it: longer than a gateway waits unless it is
 /// configured to, so that its own words arrive. There is no limit on the whole.
-const SILENCE_MAX: Duration = Duration::from_secs(300);
+const SILENCE_MAX: Duration = Duration::from_secs(660);
 /// The largest answer that is read whole, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// The header under which a change that is sent twice happens once.
@@ -42,14 +42,16 @@ pub(crate) struct Api {
 enum Trouble {
     /// The node did not get it, or said what it thinks of it.
     Certain(Failure),
-    /// Whether the node did what it was asked for is not known.
+    /// Whether the node did what it was asked for is not known: it said nothing, or not all of it.
     Unclear(Failure),
+    /// The node does not know either, and says so.
+    Untold(Failure),
 }
 
 impl From<Trouble> for Failure {
     fn from(trouble: Trouble) -> Self {
         match trouble {
-            Trouble::Certain(failure) | Trouble::Unclear(failure) => failure,
+            Trouble::Certain(failure) | Trouble::Unclear(failure) | Trouble::Untold(failure) => failure,
         }
     }
 }
@@ -112,14 +114,16 @@ impl Api {
         }
         let key = format!("{:016x}{:016x}", self.entropy.draw(), self.entropy.draw());
         match self.once(&method, path, body, Some(&key)).await {
-            Err(Trouble::Unclear(first)) => match self.once(&method, path, body, Some(&key)).await {
-                Err(
-                    Trouble::Certain(Failure::Unreachable(_)) | Trouble::Unclear(Failure::Unreachable(_)),
-                ) => Err(Failure::Unavailable(format!(
-                    "{first}; the change may or may not have been made: look before you ask for it again"
-                ))),
-                second => Ok(second?),
-            },
+            Err(Trouble::Unclear(first) | Trouble::Untold(first)) => {
+                match self.once(&method, path, body, Some(&key)).await {
+                    Err(Trouble::Certain(Failure::Unreachable(_)) | Trouble::Unclear(_)) => {
+                        Err(Failure::Unavailable(format!(
+                            "{first}; the change may or may not have been made: look before you ask for it again"
+                        )))
+                    }
+                    second => Ok(second?),
+                }
+            }
             first => Ok(first?),
         }
     }
@@ -157,8 +161,11 @@ impl Api {
         request: Request<Full<Bytes>>,
         patience: Duration,
     ) -> Result<Response<Incoming>, Trouble> {
-        let silent = || Failure::Unavailable(format!("{} did not answer within {patience:?}", self.base));
-        let response = timeout(patience, self.exchange(request)).await.map_err(|_| silent())??;
+        let Ok(response) = timeout(patience, self.exchange(request)).await else {
+            let silent = format!("{} did not answer within {patience:?}", self.base);
+            return Err(Trouble::Unclear(Failure::Unavailable(silent)));
+        };
+        let response = response?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -167,8 +174,8 @@ impl Api {
         let body = timeout(ANSWER_TIMEOUT, body).await.ok().and_then(Result::ok);
         let failure = self.refusal(status, &body.map(|body| body.to_bytes()).unwrap_or_default());
         // The node could not find out whether the change was made.
-        let unclear = status == StatusCode::GATEWAY_TIMEOUT;
-        Err(if unclear { Trouble::Unclear(failure) } else { Trouble::Certain(failure) })
+        let untold = status == StatusCode::GATEWAY_TIMEOUT;
+        Err(if untold { Trouble::Untold(failure) } else { Trouble::Certain(failure) })
     }
 
     fn json(&self, bytes: &[u8]) -> Result<Value, Failure> {
@@ -367,6 +374,45 @@ mod tests {
         let (answer, ()) = tokio::join!(api.call(Method::DELETE, "/api/keys/key-1", None), asked_again);
         let failure = answer.unwrap_err();
         assert!(failure.code() == 5 && failure.to_string().contains("may or may not"), "{failure}");
+    }
+
+    /// The next request of a listener, which is given no answer for longer than it may take.
+    async fn left_waiting(listener: &TcpListener) -> String {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut heard = vec![0; 4096];
+        let len = stream.read(&mut heard).await.unwrap();
+        tokio::time::pause();
+        tokio::time::advance(ANSWER_TIMEOUT).await;
+        tokio::time::resume();
+        String::from_utf8_lossy(&heard[..len]).into_owned()
+    }
+
+    #[tokio::test]
+    async fn a_change_that_is_not_answered_in_time_is_sent_once_more_and_then_told_as_unclear() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let api = Api::open(&format!("http://{}", listener.local_addr().unwrap()), None).unwrap();
+        let served = async {
+            let first = left_waiting(&listener).await;
+            (first, heard(&listener, Some("HTTP/1.1 201 X\r\ncontent-length: 2\r\n\r\n{}")).await)
+        };
+        let (answer, (first, second)) = tokio::join!(api.call(Method::POST, "/api/keys", None), served);
+        assert!(answer.is_ok());
+        assert!(idempotency_key(&first).is_some());
+        assert_eq!(idempotency_key(&first), idempotency_key(&second));
+        let served = async {
+            left_waiting(&listener).await;
+            left_waiting(&listener).await;
+        };
+        let (answer, ()) = tokio::join!(api.call(Method::DELETE, "/api/keys/key-1", None), served);
+        let failure = answer.unwrap_err();
+        assert!(failure.code() == 5 && failure.to_string().contains("may or may not"), "{failure}");
+    }
+
+    #[test]
+    fn a_model_may_be_silent_for_longer_than_a_gateway_waits_for_it() {
+        let gateway = gateway::Config::default();
+        let waits = [gateway.answer_timeout_ms, gateway.first_byte_timeout_ms, gateway.idle_timeout_ms];
+        assert!(waits.iter().all(|ms| SILENCE_MAX > Duration::from_millis(*ms)), "{waits:?}");
     }
 
     #[tokio::test]

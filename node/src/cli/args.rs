@@ -122,7 +122,8 @@ pub(crate) enum NodeAction {
     },
 }
 
-/// How a node runs; what is missing comes from the configuration file. The default is `llmhub node` without arguments.
+/// How a node runs; what is missing comes from the configuration file. The default leaves all of it to that file; unlike a
+/// command line without arguments, it reads no environment and names no log filter.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct NodeArgs {
     /// Configuration file

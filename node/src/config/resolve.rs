@@ -278,9 +278,9 @@ mod tests {
         let error = settings(args(&[]), &file).unwrap_err().0;
         assert!(error.contains("/nowhere/token of token_file cannot be read"), "{error}");
         assert!(settings(args(&["--token", "@/nowhere/else"]), &file).is_err());
-        std::fs::write(folder.path().join("node.json"), r#"{"complete":false}"#).unwrap();
+        std::fs::write(folder.path().join("node.json"), r#"{"id":1,"complete":false}"#).unwrap();
         assert!(settings(args(&[]), &file).is_err(), "its join was cut short");
-        std::fs::write(folder.path().join("node.json"), r#"{"complete":true}"#).unwrap();
+        std::fs::write(folder.path().join("node.json"), r#"{"id":1,"complete":true}"#).unwrap();
         for more in [&[][..], &["--token", ""], &["--token", "@/nowhere/else"]] {
             assert_eq!(runtime(&settings(args(more), &file).unwrap()).token, None);
         }

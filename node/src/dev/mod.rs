@@ -4,7 +4,7 @@
 mod layout;
 mod node;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -170,16 +170,25 @@ impl Cluster {
             if begun.elapsed() > READY_TIMEOUT {
                 return Err(late(waited_for));
             }
-            if begun.elapsed() > DOUBT
-                && let Some(member) = self.running.iter().find(|node| ready.contains(&node.place().name))
-                && let Some(members) = self.members(member.place()).await
-            {
-                let removed = |node: &Running| {
-                    data_dir::node_id(&node.place().data).is_some_and(|id| !members.contains(&id))
-                };
-                self.leave_out(|node| !ready.contains(&node.place().name) && removed(node)).await;
+            if begun.elapsed() > DOUBT {
+                self.leave_out_strangers(&ready).await;
             }
             sleep(READY_PAUSE).await;
+        }
+    }
+
+    /// Leaves out those that wait to be ready though they were removed from the cluster, if one that is ready can tell.
+    async fn leave_out_strangers(&mut self, ready: &BTreeSet<String>) {
+        let is_ready = |node: &&Running| ready.contains(&node.place().name);
+        // Read before the members are asked for: one whose join ends meanwhile is not in their answer.
+        let waiting = self.running.iter().filter(|node| !is_ready(node)).map(Running::place);
+        let ids: BTreeMap<String, NodeId> =
+            waiting.filter_map(|place| Some((place.name.clone(), data_dir::node_id(&place.data)?))).collect();
+        if let Some(member) = self.running.iter().find(is_ready)
+            && let Some(members) = self.members(member.place()).await
+        {
+            let id = |node: &Running| ids.get(&node.place().name);
+            self.leave_out(|node| id(node).is_some_and(|id| !members.contains(id))).await;
         }
     }
 

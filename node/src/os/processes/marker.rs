@@ -1,7 +1,8 @@
 //! The mark that every engine carries in its environment and hands on to whatever it starts. By it is found what neither
 //! the kernel's signal nor a signal to the group reaches: workers of an engine that died with its node, and those that left
 //! its group. Used at the node's start and at each engine's end; it never touches a process without the mark of this very
-//! data directory, since other nodes may run on the machine.
+//! data directory, since other nodes may run on the machine. Directories are told apart by their device and inode, not by
+//! their paths: nodes in containers that see each other's processes may have the same path for different directories.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -11,7 +12,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The variable that holds the mark: `LABEL#START@DATA_DIRECTORY`.
+/// The variable that holds the mark: `LABEL#START@DEVICE:INODE`, of the data directory.
 pub(super) const VARIABLE: &str = "LLMHUB_ENGINE";
 /// How often what is marked is looked for: what is killed may have started another just before.
 const ROUNDS_MAX: usize = 50;
@@ -32,7 +33,8 @@ impl Marker {
     /// # Errors
     /// When the directory is not there.
     pub(super) fn new(data: &Path) -> io::Result<Self> {
-        Ok(Self { folder: data.canonicalize()?.display().to_string(), starts: AtomicU64::new(0) })
+        let folder = fs::metadata(data)?;
+        Ok(Self { folder: format!("{}:{}", folder.dev(), folder.ino()), starts: AtomicU64::new(0) })
     }
 
     /// The mark of one start of an engine.
@@ -105,7 +107,12 @@ mod tests {
     fn sleeper(mark: Option<&str>) -> Child {
         let mut command = Command::new("sleep");
         command.arg("1000").env_remove(VARIABLE);
-        command.envs(mark.map(|mark| (VARIABLE, mark))).spawn().unwrap()
+        let child = command.envs(mark.map(|mark| (VARIABLE, mark))).spawn().unwrap();
+        // Its environment can be read a moment after it was started.
+        while mark_of(child.id().cast_signed()).as_deref() != mark {
+            std::thread::yield_now();
+        }
+        child
     }
 
     fn runs(child: &mut Child) -> bool {
@@ -136,6 +143,19 @@ mod tests {
             child.wait().unwrap();
         }
         assert_eq!(spared, [true; 4]);
+    }
+
+    #[test]
+    fn a_directory_is_known_by_what_it_is_and_not_by_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, moved) = (folder.path().join("data"), folder.path().join("moved"));
+        fs::create_dir(&path).unwrap();
+        let mut engine = sleeper(Some(&Marker::new(&path).unwrap().mark("dep-1/0")));
+        fs::rename(&path, &moved).unwrap();
+        fs::create_dir(&path).unwrap();
+        let other = Marker::new(&path).unwrap().sweep();
+        assert_eq!((other, Marker::new(&moved).unwrap().sweep()), (0, 1));
+        engine.wait().unwrap();
     }
 
     #[test]
