@@ -51,10 +51,16 @@ determinism() {
   echo "$(wc -l <"$folder/first") lines, the same twice"
 }
 
+# the planted bugs are patches: each must fit the tree as it is
+bugs_fit() {
+  git apply --check sim/bugs/*.patch
+}
+
 lints() {
   step "format" cargo fmt --all --check
   step "clippy" clippy
   step "tidy" cargo xtask tidy
+  step "planted bugs fit" bugs_fit
 }
 
 case $what in
