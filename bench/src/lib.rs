@@ -22,6 +22,7 @@ pub mod cpu;
 pub mod failover;
 pub mod llmhub;
 pub mod load;
+pub mod metadata;
 pub mod nginx;
 pub mod plan;
 pub mod report;

@@ -81,6 +81,28 @@ impl Cluster {
 
     /// Starts one more node, which joins with a token, and waits until a chat through it succeeds.
     pub async fn join(&mut self) -> anyhow::Result<()> {
+        self.grow().await?;
+        self.wait_for_chat(MODEL).await
+    }
+
+    /// Waits until so many nodes vote.
+    pub async fn wait_for_voters(&self, count: usize) -> anyhow::Result<()> {
+        let deadline = Instant::now() + READY_DEADLINE;
+        loop {
+            let status = self.get("/api/status").await?;
+            let voters = status["voters"].as_array().map_or(0, Vec::len);
+            if voters == count {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("{voters} of {count} nodes vote: {status}");
+            }
+            tokio::time::sleep(POLL_PAUSE).await;
+        }
+    }
+
+    /// Starts one more node, which joins with a token, and waits until it is healthy.
+    pub async fn grow(&mut self) -> anyhow::Result<()> {
         let answer = self.post("/api/tokens", &json!({})).await?;
         let token = answer["token"].as_str().context("POST /api/tokens answered no token")?.to_owned();
         let seed = self.nodes[0].cluster.to_string();
@@ -88,7 +110,7 @@ impl Cluster {
         let mut node = start_node(&self.program, &self.folder, &name, &["--join", &seed, "--token", &token])?;
         wait_healthy(&mut node.child, node.http).await?;
         self.nodes.push(node);
-        self.wait_for_chat(MODEL).await
+        Ok(())
     }
 
     /// Deploys [`DEPLOYMENT`]: one replica of the mock engine on some node; waits until all nodes reach it.

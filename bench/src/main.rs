@@ -6,7 +6,7 @@ use bench::cpu::TreeTime;
 use bench::load::{Call, StreamPlan, Tally, closed_loop, open_loop, streams};
 use bench::plan::Plan;
 use bench::suite::Options;
-use bench::{llmhub, nginx, report, suite, upstream};
+use bench::{llmhub, metadata, nginx, report, suite, upstream};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -34,6 +34,8 @@ enum Command {
     All(All),
     /// Send load to one address and print what came of it
     Load(Load),
+    /// Measure writes and reads of metadata beside etcd
+    Metadata(Metadata),
     /// Serve as a mock OpenAI provider until stopped
     Upstream(Upstream),
 }
@@ -63,6 +65,30 @@ struct All {
     /// Write the page to this file as well [default: docs/benchmarks.md, if nothing is shortened or left out]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+}
+
+/// Starts three nodes and three members of etcd, lets clients write (256 bytes, durable) and read (linearizable) through
+/// each in turn, and prints Markdown to standard output.
+#[derive(Args)]
+struct Metadata {
+    /// Numbers of clients, each with a connection of its own
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,16,64,256")]
+    clients: Vec<usize>,
+    /// Rounds of each measurement
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// How long each lasts, in seconds
+    #[arg(long, value_name = "S", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// The llmhub binary [default: the one beside this program, else on PATH]
+    #[arg(long, value_name = "PATH")]
+    llmhub: Option<PathBuf>,
+    /// The etcd binary [default: on PATH]
+    #[arg(long, value_name = "PATH")]
+    etcd: Option<PathBuf>,
+    /// Measure LLMHub alone
+    #[arg(long)]
+    without_etcd: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -129,6 +155,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::All(all) => run_until_stopped(run_all(all)),
         Command::Load(load) => run_until_stopped(run_load(load)),
+        Command::Metadata(metadata) => run_until_stopped(run_metadata(metadata)),
         Command::Upstream(upstream) => run_upstream(&upstream),
     };
     match outcome {
@@ -162,6 +189,15 @@ async fn run_all(all: All) -> anyhow::Result<()> {
         report::write(file, &page)?;
         eprintln!("bench: written to {}", file.display());
     }
+    Ok(())
+}
+
+async fn run_metadata(asked: Metadata) -> anyhow::Result<()> {
+    let etcd = (!asked.without_etcd).then(|| metadata::etcd::program(asked.etcd.as_deref())).transpose()?;
+    let programs = metadata::Programs { llmhub: llmhub::program(asked.llmhub.as_deref())?, etcd };
+    let Metadata { clients, rounds, seconds, .. } = asked;
+    let plan = metadata::Plan { clients, rounds, each: Duration::from_secs(seconds) };
+    print!("{}", metadata::render(&metadata::run(&programs, &plan).await?));
     Ok(())
 }
 

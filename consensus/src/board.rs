@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use domain::{NodeId, State};
-use tokio::sync::watch;
+use domain::{Envelope, NodeId, Reject, State};
+use tokio::sync::{oneshot, watch};
 
 use crate::raft::StoredMembership;
 use crate::time::Time;
@@ -37,7 +37,7 @@ pub(crate) struct Board {
     now: Mutex<Published>,
     publish: Publish,
     time: Arc<Time>,
-    applied: watch::Sender<u64>,
+    waiting: Mutex<Waiting>,
     leader: watch::Sender<(u64, Option<NodeId>)>,
     /// Addresses as of the newest membership known, committed or not: what calls go by.
     book: Mutex<BTreeMap<NodeId, String>>,
@@ -49,7 +49,7 @@ impl Board {
             now: Mutex::default(),
             publish,
             time,
-            applied: watch::Sender::new(0),
+            waiting: Mutex::default(),
             leader: watch::Sender::new((0, None)),
             book: Mutex::default(),
         }
@@ -68,7 +68,13 @@ impl Board {
         }
         (self.publish)(now.clone());
         drop(now);
-        self.applied.send_replace(index);
+        let mut waiting = lock(&self.waiting);
+        waiting.applied = index;
+        let later = waiting.by_index.split_off(&(index + 1));
+        for told in std::mem::replace(&mut waiting.by_index, later).into_values().flatten() {
+            // Whoever does not wait any more does not need to know.
+            let _ = told.send(());
+        }
     }
 
     /// Posts who leads.
@@ -99,6 +105,14 @@ impl Board {
     pub(crate) fn now(&self) -> Published {
         lock(&self.now).clone()
     }
+    /// Whether the cluster, as far as it is known here, takes a command of this feature level.
+    pub(crate) fn admits(&self, envelope: &Envelope) -> Result<(), Reject> {
+        lock(&self.now).state.admits(envelope)
+    }
+    /// The cluster's feature level, as far as it is known here.
+    pub(crate) fn level(&self) -> u16 {
+        lock(&self.now).state.level()
+    }
     pub(crate) fn leader(&self) -> Option<NodeId> {
         self.leader.borrow().1
     }
@@ -108,10 +122,27 @@ impl Board {
 
     /// Resolves when everything up to `index` is applied here.
     pub(crate) async fn reached(&self, index: u64) -> u64 {
-        let mut applied = self.applied.subscribe();
-        // The sender lives as long as `self`, so this cannot fail.
-        applied.wait_for(|at| *at >= index).await.map_or(index, |at| *at)
+        let told = {
+            let mut waiting = lock(&self.waiting);
+            if waiting.applied >= index {
+                return waiting.applied;
+            }
+            let (tell, told) = oneshot::channel();
+            waiting.by_index.entry(index).or_default().push(tell);
+            told
+        };
+        // The other half lives as long as `self`, so this cannot fail.
+        let _ = told.await;
+        index
     }
+}
+
+/// Who waits for what to be applied. Each is woken once, when it is there: with one signal for all, every batch would wake
+/// everyone.
+#[derive(Default)]
+struct Waiting {
+    applied: u64,
+    by_index: BTreeMap<u64, Vec<oneshot::Sender<()>>>,
 }
 
 fn addresses(membership: &StoredMembership) -> BTreeMap<NodeId, String> {

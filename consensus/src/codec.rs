@@ -59,36 +59,13 @@ pub(crate) fn load<T: DeserializeOwned>(key: &[u8], stored: &[u8]) -> Result<T, 
 /// CRC-32 (the IEEE polynomial, reflected) over the parts, each followed by its length so that a byte cannot move from one
 /// part to the next unseen.
 pub(crate) fn checksum(parts: &[&[u8]]) -> u32 {
-    let mut crc = u32::MAX;
+    let mut crc = crc32fast::Hasher::new();
     for part in parts {
-        crc = feed(crc, part);
-        crc = feed(crc, &(part.len() as u64).to_be_bytes());
+        crc.update(part);
+        crc.update(&(part.len() as u64).to_be_bytes());
     }
-    !crc
+    crc.finalize()
 }
-
-fn feed(mut crc: u32, bytes: &[u8]) -> u32 {
-    for byte in bytes {
-        crc = (crc >> 8) ^ TABLE[((crc ^ u32::from(*byte)) & 0xff) as usize];
-    }
-    crc
-}
-
-const TABLE: [u32; 256] = {
-    let mut table = [0u32; 256];
-    let mut i = 0;
-    while i < 256 {
-        let mut crc = i as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
-            bit += 1;
-        }
-        table[i] = crc;
-        i += 1;
-    }
-    table
-};
 
 #[cfg(test)]
 mod tests {
@@ -96,7 +73,9 @@ mod tests {
 
     #[test]
     fn the_checksum_is_the_well_known_one() {
-        assert_eq!(!feed(u32::MAX, b"123456789"), 0xcbf4_3926);
+        let length = 9u64.to_be_bytes();
+        assert_eq!(checksum(&[b"123456789"]), crc32fast::hash(&[&b"123456789"[..], &length].concat()));
+        assert_eq!(crc32fast::hash(b"123456789"), 0xcbf4_3926);
     }
 
     #[test]

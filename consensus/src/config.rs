@@ -2,6 +2,7 @@
 //! old one died and bear a pause of nearly as long.
 
 use domain::NodeId;
+use domain::command::VERSION;
 
 /// Settings of one node's consensus.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct Config {
     pub patience_ms: u64,
     /// How long a change of membership may take.
     pub change_ms: u64,
+    /// The feature level up to which commands are understood; less than this program's only to stand in for an older one.
+    pub level: u16,
     /// Where elections draw their chance from: drawn by the caller; equal seeds and schedules give equal elections.
     pub seed: u64,
 }
@@ -50,6 +53,7 @@ impl Config {
             attempt_ms: 2_000,
             patience_ms: 10_000,
             change_ms: 30_000,
+            level: VERSION,
             seed,
         }
     }

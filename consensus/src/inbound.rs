@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::NodeId;
+use futures::future::join_all;
 use futures::stream::BoxStream;
 use openraft::errors::RaftError;
 use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
@@ -45,8 +46,17 @@ impl Consensus {
                 check_sender(from, rpc.from_leader())?;
                 encode(&raft.handle_transfer_leader(rpc).await.map_err(|fatal| fatal_error(&fatal))?)
             }
-            Kind::Forward => self.answer(self.propose_here(body)).await,
-            Kind::Barrier => self.answer(self.barrier_here()).await,
+            Kind::Forward => {
+                let proposed = async { Ok(self.propose_here(body).await?.outcome) };
+                self.answer(proposed).await
+            }
+            Kind::Batch => {
+                let bodies: Vec<Bytes> = decode(&body)?;
+                let limit = self.answer_limit();
+                let each = bodies.into_iter().map(|body| late(limit, self.propose_here(body)));
+                encode(&join_all(each).await)
+            }
+            Kind::Barrier => self.answer(self.barrier_shared()).await,
             Kind::Address => {
                 let (id, addr): (NodeId, String) = decode(&body)?;
                 if id != from {
@@ -82,12 +92,18 @@ impl Consensus {
         &self,
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<Bytes, Error> {
-        let limit = Duration::from_millis(self.inner.config.attempt_ms * 9 / 10);
-        let result = match timeout(limit, work).await {
-            Ok(result) => result,
-            Err(_) => Err(Error::unknown("the leader lost its majority")),
-        };
-        encode(&result)
+        encode(&late(self.answer_limit(), work).await)
+    }
+
+    fn answer_limit(&self) -> Duration {
+        Duration::from_millis(self.inner.config.attempt_ms * 9 / 10)
+    }
+}
+
+async fn late<T>(limit: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match timeout(limit, work).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::unknown("the leader lost its majority")),
     }
 }
 

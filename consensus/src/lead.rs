@@ -10,6 +10,7 @@ use domain::{Envelope, NodeId, Outcome};
 use openraft::ReadPolicy;
 use openraft::errors::{ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -25,16 +26,36 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long one member may take to tell who leads.
 const SEEK_DEADLINE: Duration = Duration::from_millis(500);
 
+/// How long to wait until this node has itself applied what was acknowledged.
+const APPLY_WAIT: Duration = Duration::from_secs(3);
+/// From this feature level on every node takes commands by the batch.
+const BATCH_LEVEL: u16 = 2;
+
 type Leaders = watch::Receiver<(u64, Option<NodeId>)>;
 
+/// A command that was applied, or refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Done {
+    pub(crate) outcome: Outcome,
+    /// Where it stands in the log; nothing for one that never got there.
+    pub(crate) index: Option<u64>,
+}
+
 impl Consensus {
-    /// Proposes a command from any node and waits until it is applied on the leader. Finds the leader, and tries again
+    /// Proposes a command from any node and waits until it is applied on the leader and, if that does not take long, here. Finds the leader, and tries again
     /// for [`crate::Config::patience_ms`] while there is none, always with the same request id, so that it is applied once.
     /// The leader stamps the time. Refused if it is larger than [`crate::COMMAND_BYTES_MAX`] or newer than the leader knows.
     pub async fn propose(&self, envelope: Envelope) -> Result<Outcome, Error> {
         let body = pack(&envelope)?;
         let patience = Duration::from_millis(self.inner.config.patience_ms);
-        self.ask(Kind::Forward, body.clone(), patience, || self.propose_here(body.clone())).await
+        let here = || self.propose_here(body.clone());
+        let there = |leader, deadline| self.forward(leader, body.clone(), deadline);
+        let Done { outcome, index } = self.ask(patience, here, there).await?;
+        if let Some(index) = index {
+            // A node that is cut off may never get there; the command is done all the same.
+            let _ = timeout(APPLY_WAIT, self.inner.board.reached(index)).await;
+        }
+        Ok(outcome)
     }
 
     /// A linearizable read from any node: when this resolves, the tables published here are at least as new as everything
@@ -42,24 +63,32 @@ impl Consensus {
     pub async fn read(&self) -> Result<u64, Error> {
         let patience = Duration::from_millis(self.inner.config.patience_ms);
         let deadline = Instant::now() + patience;
-        let index: u64 = self.ask(Kind::Barrier, Bytes::new(), patience, || self.barrier_here()).await?;
+        let me = self.clone();
+        let asked = self.inner.reads.ask(move || {
+            let me = me.clone();
+            async move { me.seek_barrier(patience).await }
+        });
+        let index = asked.await?;
         timeout_at(deadline, self.inner.board.reached(index))
             .await
             .map_err(|_| Error::unavailable("this node is too far behind the leader"))
     }
 
-    /// Asks the leader, wherever it is, until it answers or patience ends.
-    pub(crate) async fn ask<T, F, Fut>(
+    async fn seek_barrier(&self, patience: Duration) -> Result<u64, Error> {
+        let there = |leader, deadline| self.call(leader, Kind::Barrier, Bytes::new(), deadline);
+        self.ask(patience, || self.barrier_shared(), there).await
+    }
+
+    /// Asks the leader, this node or another, until it answers or patience ends.
+    pub(crate) async fn ask<T, Here, There>(
         &self,
-        kind: Kind,
-        body: Bytes,
         patience: Duration,
-        here: F,
+        here: impl Fn() -> Here,
+        there: impl Fn(Peer, Duration) -> There,
     ) -> Result<T, Error>
     where
-        T: DeserializeOwned,
-        F: Fn() -> Fut,
-        Fut: Future<Output = Result<T, Error>>,
+        Here: Future<Output = Result<T, Error>>,
+        There: Future<Output = Result<T, Error>>,
     {
         let deadline = Instant::now() + patience;
         let attempt = Duration::from_millis(self.inner.config.attempt_ms);
@@ -78,7 +107,10 @@ impl Consensus {
                     Ok(answer) => answer,
                     Err(_) => Err(Error::unknown("the leader lost its majority")),
                 },
-                Some(leader) => self.call(leader, kind, body.clone(), attempt.min(left)).await,
+                Some(leader) => match timeout(attempt.min(left), there(leader, attempt.min(left))).await {
+                    Ok(answer) => answer,
+                    Err(_) => Err(Error::unknown("the leader did not answer in time")),
+                },
             };
             match answer {
                 Err(Error::NotLeader { leader, addr }) => hint = self.other(leader, addr),
@@ -140,7 +172,35 @@ impl Consensus {
         }
     }
 
-    async fn call<T: DeserializeOwned>(
+    /// Asks another node to propose a command.
+    async fn forward(&self, leader: Peer, body: Bytes, deadline: Duration) -> Result<Done, Error> {
+        if self.inner.board.level() >= BATCH_LEVEL {
+            return self.batched(leader, body, deadline).await;
+        }
+        let outcome = self.call(leader.clone(), Kind::Forward, body, deadline).await?;
+        // An older leader does not tell where the command stands; no later than this.
+        let index = self.call(leader, Kind::Barrier, Bytes::new(), deadline).await.ok();
+        Ok(Done { outcome, index })
+    }
+
+    /// Calls another node that answers with a result of its own.
+    pub(crate) async fn call<T: DeserializeOwned>(
+        &self,
+        peer: Peer,
+        kind: Kind,
+        body: Bytes,
+        deadline: Duration,
+    ) -> Result<T, Error> {
+        let to = peer.id;
+        match self.exchange::<Result<T, Error>>(peer, kind, body, deadline).await? {
+            // Its disk, not ours; another leader will be found.
+            Err(Error::Storage { why }) => Err(Error::unavailable(format!("node {to} stopped, {why}"))),
+            answer => answer,
+        }
+    }
+
+    /// Calls another node.
+    pub(crate) async fn exchange<T: DeserializeOwned>(
         &self,
         peer: Peer,
         kind: Kind,
@@ -163,24 +223,34 @@ impl Consensus {
             }
             Err(_) => return Err(Error::unknown(format!("node {to} did not answer in time"))),
         };
-        match decode::<Result<T, Error>>(&bytes)? {
-            // Its disk, not ours; another leader will be found.
-            Err(Error::Storage { why }) => Err(Error::unavailable(format!("node {to} stopped, {why}"))),
-            answer => answer,
-        }
+        decode(&bytes)
     }
 
     /// Proposes on this node, if it leads.
-    pub(crate) async fn propose_here(&self, body: Bytes) -> Result<Outcome, Error> {
-        let record = Record::take(body, self.inner.time.now())?;
+    pub(crate) async fn propose_here(&self, body: Bytes) -> Result<Done, Error> {
+        let (record, envelope) = Record::take(body, self.inner.time.now(), self.inner.config.level)?;
+        // Here and not only when it is applied: an older program must not even find it in its log.
+        if let Err(reject) = self.inner.board.admits(&envelope) {
+            return Ok(Done { outcome: Err(reject), index: None });
+        }
         match self.inner.raft.client_write(record).await {
             Ok(written) => match written.data {
-                Answer(Some(outcome)) => Ok(outcome),
+                Answer(Some(outcome)) => Ok(Done { outcome, index: Some(written.log_id.index()) }),
                 Answer(None) => Err(Error::bug("a command was applied without an outcome")),
             },
             Err(RaftError::APIError(error)) => Err(write_error(error)),
             Err(RaftError::Fatal(fatal)) => Err(Error::unknown(fatal_error(&fatal).to_string())),
         }
+    }
+
+    /// As [`Consensus::barrier_here`], one round of the majority for all who ask at the moment.
+    pub(crate) async fn barrier_shared(&self) -> Result<u64, Error> {
+        let me = self.clone();
+        let round = move || {
+            let me = me.clone();
+            async move { me.barrier_here().await }
+        };
+        self.inner.barriers.ask(round).await
     }
 
     /// The index a read has to wait for, if this node leads and a majority agrees that it does.

@@ -3,6 +3,7 @@
 //! starts one [`Consensus`] per node, `wire` carries its calls, `consensus-rocks` and [`mem`] are its disks. It never knows
 //! actors, HTTP, tonic or RocksDB, reads no clock but tokio's and the one it is given, and draws no randomness of its own.
 
+mod batch;
 mod board;
 mod codec;
 mod config;
@@ -17,6 +18,7 @@ mod network;
 mod node;
 mod raft;
 mod record;
+mod shared;
 mod status;
 mod store;
 #[cfg(feature = "suite")]

@@ -36,11 +36,13 @@ pub enum Kind {
     Barrier,
     /// A node's new address, told to the leader.
     Address,
+    /// Several commands for the leader to propose; from feature level 2 on.
+    Batch,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 7] = [
+    pub const ALL: [Kind; 8] = [
         Kind::Append,
         Kind::Vote,
         Kind::PreVote,
@@ -48,6 +50,7 @@ impl Kind {
         Kind::Forward,
         Kind::Barrier,
         Kind::Address,
+        Kind::Batch,
     ];
 
     /// Its number.
@@ -60,6 +63,7 @@ impl Kind {
             Kind::Forward => 5,
             Kind::Barrier => 6,
             Kind::Address => 7,
+            Kind::Batch => 8,
         }
     }
     /// The kind of that number.
@@ -76,6 +80,7 @@ impl Kind {
             Kind::Forward => "forward",
             Kind::Barrier => "barrier",
             Kind::Address => "address",
+            Kind::Batch => "batch",
         }
     }
 }

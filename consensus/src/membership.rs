@@ -61,7 +61,8 @@ impl Consensus {
         let addr = addr.into();
         let body = encode(&(id, &addr))?;
         let patience = Duration::from_millis(self.inner.config.patience_ms);
-        self.ask(Kind::Address, body, patience, || self.set_addr_here(id, addr.clone())).await
+        let there = |leader, deadline| self.call(leader, Kind::Address, body.clone(), deadline);
+        self.ask(patience, || self.set_addr_here(id, addr.clone()), there).await
     }
 
     pub(crate) async fn set_addr_here(&self, id: NodeId, addr: String) -> Result<(), Error> {

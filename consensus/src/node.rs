@@ -10,6 +10,7 @@ use openraft::errors::{Fatal, InitializeError, RaftError};
 use openraft::{ServerState, SnapshotPolicy};
 use tokio::task::AbortHandle;
 
+use crate::batch::Lanes;
 use crate::board::{Board, Publish};
 use crate::config::Config;
 use crate::disk::Disk;
@@ -17,6 +18,7 @@ use crate::error::Error;
 use crate::link::Link;
 use crate::network::Network;
 use crate::raft::{Member, Raft, Runtime, Types};
+use crate::shared::Shared;
 use crate::status::{Status, describe};
 use crate::store::{self, LogStore, Machine, Stage};
 use crate::time::{Clock, Time};
@@ -36,6 +38,12 @@ pub(crate) struct Inner {
     pub(crate) time: Arc<Time>,
     /// The member that was asked last who leads; held while asking.
     pub(crate) seek: tokio::sync::Mutex<NodeId>,
+    /// Commands on their way to the leader.
+    pub(crate) lanes: Lanes,
+    /// Reads that wait for the leader's word, wherever it is.
+    pub(crate) reads: Shared<u64>,
+    /// Reads that wait for a majority's word to this node as leader.
+    pub(crate) barriers: Shared<u64>,
     watcher: Mutex<Option<AbortHandle>>,
 }
 
@@ -54,7 +62,8 @@ impl Consensus {
         let time = Arc::new(Time::new(clock));
         let board = Arc::new(Board::new(publish, Arc::clone(&time)));
         let stage = Arc::new(Stage::new(Arc::clone(&disk)));
-        let machine = Machine::open(Arc::clone(&disk), Arc::clone(&stage), Arc::clone(&board)).await?;
+        let machine =
+            Machine::open(Arc::clone(&disk), Arc::clone(&stage), Arc::clone(&board), config.level).await?;
         let network = Network {
             link: Arc::clone(&link),
             board: Arc::clone(&board),
@@ -73,7 +82,20 @@ impl Consensus {
         tracing::info!(node = %config.id, "consensus started");
         let watcher = Mutex::new(Some(watcher));
         let seek = tokio::sync::Mutex::new(config.id);
-        Ok(Self { inner: Arc::new(Inner { config, raft, link, board, stage, time, seek, watcher }) })
+        let inner = Inner {
+            config,
+            raft,
+            link,
+            board,
+            stage,
+            time,
+            seek,
+            lanes: Lanes::default(),
+            reads: Shared::default(),
+            barriers: Shared::default(),
+            watcher,
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Makes this node a cluster of its own. Refused if it is or was part of one.

@@ -5,7 +5,6 @@
 use std::fmt;
 
 use bytes::Bytes;
-use domain::command::VERSION;
 use domain::{Envelope, Millis};
 use serde::{Deserialize, Serialize};
 
@@ -32,13 +31,15 @@ pub(crate) struct Record {
 pub(crate) enum Unreadable {
     /// It was proposed by a newer version.
     #[error(
-        "log entry {index} has feature level {version}, this program knows {VERSION}: start the cluster's newer version of llmhub on this node"
+        "log entry {index} has feature level {version}, this program knows {known}: start the cluster's newer version of llmhub on this node"
     )]
     TooNew {
         /// Its place in the log.
         index: u64,
         /// What it takes.
         version: u16,
+        /// What is known here.
+        known: u16,
     },
     /// It is of a known version and yet not understood.
     #[error(
@@ -73,23 +74,28 @@ fn check_size(body: &Bytes) -> Result<(), Error> {
 }
 
 impl Record {
-    /// Takes a command in for the log, stamped. Refuses what this program could not apply itself.
-    pub(crate) fn take(body: Bytes, at: Millis) -> Result<Self, Error> {
+    /// Takes a command in for the log, stamped. Refuses what a program that knows this feature level could not apply.
+    pub(crate) fn take(body: Bytes, at: Millis, known: u16) -> Result<(Self, Envelope), Error> {
         check_size(&body)?;
         let version = decode::<Head>(&body)?.version;
-        if version > VERSION {
+        if version > known {
             return Err(Error::refused(format!(
-                "the command has feature level {version}, the leader knows {VERSION}: upgrade every node first"
+                "the command has feature level {version}, the leader knows {known}: upgrade every node first"
             )));
         }
-        decode::<Envelope>(&body)?;
-        Ok(Self { version, at, body })
+        let envelope = decode(&body)?;
+        Ok((Self { version, at, body }, envelope))
     }
 
-    /// The command with its stamp; `index` is where it stands in the log.
-    pub(crate) fn open(&self, index: u64) -> Result<Envelope, Unreadable> {
-        if self.version > VERSION {
-            return Err(Unreadable::TooNew { index, version: self.version });
+    /// How many bytes its command has.
+    pub(crate) fn len(&self) -> usize {
+        self.body.len()
+    }
+
+    /// The command with its stamp; `index` is where it stands in the log, `known` the feature level known here.
+    pub(crate) fn open(&self, index: u64, known: u16) -> Result<Envelope, Unreadable> {
+        if self.version > known {
+            return Err(Unreadable::TooNew { index, version: self.version, known });
         }
         let envelope: Envelope = rmp_serde::from_slice(&self.body)
             .map_err(|e| Unreadable::Garbled { index, why: e.to_string() })?;
@@ -112,6 +118,7 @@ impl fmt::Debug for Record {
 
 #[cfg(test)]
 mod tests {
+    use domain::command::VERSION;
     use domain::{Command, NodeId, RequestId, node};
 
     use super::*;
@@ -122,18 +129,19 @@ mod tests {
 
     #[test]
     fn a_command_comes_out_as_it_went_in_with_the_leaders_stamp() {
-        let record = Record::take(pack(&envelope()).unwrap(), 77).unwrap();
-        assert_eq!(record.open(5), Ok(Envelope { at: 77, ..envelope() }));
+        let (record, taken) = Record::take(pack(&envelope()).unwrap(), 77, VERSION).unwrap();
+        assert_eq!(taken, envelope());
+        assert_eq!(record.open(5, VERSION), Ok(Envelope { at: 77, ..envelope() }));
     }
 
     #[test]
     fn a_newer_command_is_neither_taken_in_nor_opened() {
         let newer = pack(&Envelope { version: VERSION + 1, ..envelope() }).unwrap();
-        let error = Record::take(newer.clone(), 0).unwrap_err().to_string();
+        let error = Record::take(newer.clone(), 0, VERSION).unwrap_err().to_string();
         assert!(error.contains("upgrade every node"), "{error}");
         let record = Record { version: VERSION + 1, at: 0, body: newer };
-        let error = record.open(9).unwrap_err();
-        assert_eq!(error, Unreadable::TooNew { index: 9, version: VERSION + 1 });
+        let error = record.open(9, VERSION).unwrap_err();
+        assert_eq!(error, Unreadable::TooNew { index: 9, version: VERSION + 1, known: VERSION });
         assert!(error.to_string().contains("newer version of llmhub"), "{error}");
     }
 
@@ -145,16 +153,16 @@ mod tests {
             command: &'static str,
         }
         let body = encode(&Future { version: VERSION + 1, command: "teleport" }).unwrap();
-        assert!(matches!(Record::take(body.clone(), 0), Err(Error::Refused { .. })));
+        assert!(matches!(Record::take(body.clone(), 0, VERSION), Err(Error::Refused { .. })));
         let kept = encode(&Record { version: VERSION + 1, at: 0, body: body.clone() }).unwrap();
         assert_eq!(decode::<Record>(&kept).unwrap().body, body);
         let same_version = Record { version: VERSION, at: 0, body };
-        assert!(matches!(same_version.open(3), Err(Unreadable::Garbled { index: 3, .. })));
+        assert!(matches!(same_version.open(3, VERSION), Err(Unreadable::Garbled { index: 3, .. })));
     }
 
     #[test]
     fn a_command_that_is_too_large_is_refused() {
-        let error = Record::take(vec![0; COMMAND_BYTES_MAX + 1].into(), 0).unwrap_err();
+        let error = Record::take(vec![0; COMMAND_BYTES_MAX + 1].into(), 0, VERSION).unwrap_err();
         assert!(matches!(error, Error::TooLarge { .. }), "{error}");
     }
 }

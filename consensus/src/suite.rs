@@ -29,7 +29,8 @@ impl<M: Maker> StoreBuilder<Types, LogStore, Machine, M::Guard> for Builder<M> {
         let (guard, disk) = self.0.make().map_err(fail)?;
         let board = Arc::new(Board::new(Arc::new(|_| {}), Arc::new(Time::new(Arc::new(|| 0)))));
         let stage = Arc::new(Stage::new(Arc::clone(&disk)));
-        let machine = Machine::open(Arc::clone(&disk), stage, board).await.map_err(fail)?;
+        let machine =
+            Machine::open(Arc::clone(&disk), stage, board, domain::command::VERSION).await.map_err(fail)?;
         Ok((guard, LogStore::new(disk), machine))
     }
 }

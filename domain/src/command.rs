@@ -4,10 +4,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{DeploymentId, KeyId, Millis, RequestId};
-use crate::tables::{deployment, key, model, node, provider, secret, token};
+use crate::tables::{config, deployment, key, level, model, node, provider, secret, token};
 
-/// The newest envelope this program writes and understands.
-pub const VERSION: u16 = 1;
+/// The feature level of this program: it understands every command up to it. See [`level`].
+pub const VERSION: u16 = 2;
 
 /// A command on its way into the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,9 +23,9 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// An envelope of this program's version, not yet stamped by a leader.
+    /// An envelope of the level its command takes, not yet stamped by a leader.
     pub fn new(request_id: RequestId, command: Command) -> Self {
-        Self { version: VERSION, request_id, at: 0, command }
+        Self { version: command.level(), request_id, at: 0, command }
     }
 }
 
@@ -52,9 +52,28 @@ pub enum Command {
     Token(token::Command),
     /// Sealed secrets and the wraps of the key that seals them.
     Secret(secret::Command),
+    /// The cluster's feature level.
+    Level(level::Command),
+    /// Users' configuration values.
+    Config(config::Command),
 }
 
 impl Command {
+    /// The feature level it takes to apply it.
+    pub fn level(&self) -> u16 {
+        match self {
+            Command::Node(_)
+            | Command::Model(_)
+            | Command::Deployment(_)
+            | Command::Provider(_)
+            | Command::Key(_)
+            | Command::Token(_)
+            | Command::Secret(_) => level::FIRST,
+            Command::Config(_) => 2,
+            Command::Level(level::Command::Raise(to)) => *to,
+        }
+    }
+
     /// The table it belongs to: what logs and metrics may say of it.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -65,6 +84,8 @@ impl Command {
             Command::Key(_) => "key",
             Command::Token(_) => "token",
             Command::Secret(_) => "secret",
+            Command::Level(_) => "level",
+            Command::Config(_) => "config",
         }
     }
 }
@@ -80,6 +101,8 @@ pub enum Reply {
     Key(KeyId),
     /// A piece of work was handed out under this epoch.
     Epoch(u64),
+    /// A value was written; its revision.
+    Revision(u64),
 }
 
 /// Why a command was refused. A refusal is deterministic: the same command on the same state is always refused.
@@ -106,17 +129,23 @@ pub enum Reject {
     /// Of the secrets table.
     #[error(transparent)]
     Secret(#[from] secret::Reject),
+    /// Of the feature level.
+    #[error(transparent)]
+    Level(#[from] level::Reject),
+    /// Of the configuration values.
+    #[error(transparent)]
+    Config(#[from] config::Reject),
     /// The client's key stands for another request.
     #[error("this Idempotency-Key was used for another request: use a new key for a new request")]
     KeyReused,
     /// The command needs a newer program than some node runs.
     #[error(
-        "command of version {version} is newer than this cluster understands ({known}): upgrade every node first"
+        "this takes feature level {version}, the cluster is at {known}: upgrade every node to this program's version first"
     )]
     TooNew {
-        /// The command's version.
+        /// The command's level.
         version: u16,
-        /// What is understood.
+        /// The cluster's level.
         known: u16,
     },
 }
@@ -143,7 +172,10 @@ impl Reject {
             Reject::Key(r) => r.class(),
             Reject::Token(r) => r.class(),
             Reject::Secret(r) => r.class(),
-            Reject::KeyReused | Reject::TooNew { .. } => RejectClass::Invalid,
+            Reject::Level(r) => r.class(),
+            Reject::Config(r) => r.class(),
+            Reject::KeyReused => RejectClass::Invalid,
+            Reject::TooNew { .. } => RejectClass::Conflict,
         }
     }
 }

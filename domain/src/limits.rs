@@ -18,6 +18,14 @@ pub const SPEC_BYTES_MAX: usize = 64 * 1024;
 pub const PLACE_LEN_MAX: usize = 4096;
 /// Models one provider may list.
 pub const PROVIDER_MODELS_MAX: usize = 1_000;
+/// Bytes of a configuration value's key.
+pub const CONFIG_KEY_LEN_MAX: usize = 512;
+/// Bytes of a configuration value.
+pub const CONFIG_VALUE_LEN_MAX: usize = 128 * 1024;
+/// Configuration values there may be.
+pub const CONFIG_KEYS_MAX: usize = 200_000;
+/// Bytes of all configuration values and their keys: every node keeps them in memory.
+pub const CONFIG_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Bytes of a reason kept in a row; longer ones are cut.
 pub const REASON_LEN_MAX: usize = 512;
 /// A node's lease on its work; a node that did not renew for this long may lose it.

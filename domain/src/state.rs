@@ -4,11 +4,11 @@
 use imbl::{OrdMap, OrdSet};
 use serde::{Deserialize, Serialize};
 
-use crate::command::{Command, Envelope, Outcome, Reject, VERSION};
+use crate::command::{Command, Envelope, Outcome, Reject};
 use crate::ids::{DeploymentId, Epoch, KeyId, Millis, ProviderName, RequestId};
 use crate::limits::{REQUEST_AGE_MAX_MS, REQUESTS_MAX};
 use crate::table::{Changes, LoadError, Row, Table};
-use crate::tables::{Context, deployment, key, model, node, provider, secret, token};
+use crate::tables::{Context, config, deployment, key, level, model, node, provider, secret, token};
 
 /// Request ids dropped at most with one command: the window shrinks gradually, never in one long step.
 const FORGET_PER_COMMAND: usize = 8;
@@ -41,6 +41,7 @@ impl Row for Counter {
 }
 
 const CLOCK: &str = "clock";
+const LEVEL: &str = "level";
 
 /// The cluster's metadata. Cloning it costs nothing: tables share their structure.
 #[derive(Debug, Clone, Default)]
@@ -63,12 +64,15 @@ pub struct State {
     pub secrets: Table<secret::Secret>,
     /// The data key, wrapped, by node.
     pub wraps: Table<secret::Wrap>,
+    /// Users' configuration values by key.
+    pub config: Table<config::Value>,
     requests: Table<Remembered>,
     counters: Table<Counter>,
     // Derived from the tables above, rebuilt when they are loaded.
     pub(crate) names: OrdMap<String, DeploymentId>,
     pub(crate) offers: OrdMap<String, OrdSet<ProviderName>>,
     pub(crate) key_by_hash: OrdMap<Vec<u8>, KeyId>,
+    pub(crate) config_bytes: u64,
     requests_by_age: OrdSet<(Millis, RequestId)>,
 }
 
@@ -100,9 +104,7 @@ impl State {
     }
 
     fn dispatch(&mut self, envelope: &Envelope, ctx: &mut Context<'_>) -> Outcome {
-        if envelope.version > VERSION {
-            return Err(Reject::TooNew { version: envelope.version, known: VERSION });
-        }
+        self.admits(envelope)?;
         match &envelope.command {
             Command::Node(c) => node::apply(self, c, ctx),
             Command::Model(c) => model::apply(self, c, ctx),
@@ -111,6 +113,8 @@ impl State {
             Command::Key(c) => key::apply(self, c, ctx),
             Command::Token(c) => token::apply(self, c, ctx),
             Command::Secret(c) => secret::apply(self, c, ctx),
+            Command::Level(c) => level::apply(self, c, ctx),
+            Command::Config(c) => config::apply(self, c, ctx),
         }
     }
 
@@ -140,6 +144,7 @@ impl State {
             token::Token::TABLE => self.tokens.load(key, value),
             secret::Secret::TABLE => self.secrets.load(key, value),
             secret::Wrap::TABLE => self.wraps.load(key, value),
+            config::Value::TABLE => self.config.load(key, value),
             Remembered::TABLE => self.requests.load(key, value),
             Counter::TABLE => self.counters.load(key, value),
             unknown => Err(LoadError::UnknownTable(unknown)),
@@ -150,6 +155,7 @@ impl State {
     pub fn reindex(&mut self) {
         self.names = self.deployments.rows().map(|d| (d.spec.name.clone(), d.id)).collect();
         self.requests_by_age = self.requests.rows().map(|r| (r.at, r.id)).collect();
+        self.config_bytes = self.config.rows().map(|value| value.size()).sum();
         self.offers = OrdMap::default();
         self.key_by_hash = OrdMap::default();
         for row in self.providers.clone().rows() {
@@ -157,6 +163,27 @@ impl State {
         }
         for row in self.keys.clone().rows() {
             key::index(self, row);
+        }
+    }
+
+    /// Refuses a command above the cluster's feature level; raising the level is what leads there.
+    pub fn admits(&self, envelope: &Envelope) -> Result<(), Reject> {
+        let (version, known) = (envelope.version, self.level());
+        if version > known && !matches!(envelope.command, Command::Level(_)) {
+            return Err(Reject::TooNew { version, known });
+        }
+        Ok(())
+    }
+
+    /// The feature level up to which commands are taken.
+    pub fn level(&self) -> u16 {
+        let raised = self.counters.get(&LEVEL.to_owned());
+        raised.and_then(|c| u16::try_from(c.value).ok()).unwrap_or(level::FIRST)
+    }
+
+    pub(crate) fn raise(&mut self, level: u16, ctx: &mut Context<'_>) {
+        if level > self.level() {
+            self.counters.put(ctx.out, LEVEL.to_owned(), Counter { value: level.into() });
         }
     }
 

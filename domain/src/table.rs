@@ -2,7 +2,7 @@
 //! the state machine writes exactly what changed and a View shares what did not. Used by [`crate::State`] only; never
 //! changed outside `apply`.
 
-use std::ops::RangeInclusive;
+use std::ops::{Bound, RangeInclusive};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -117,6 +117,11 @@ impl<R: Row> Table<R> {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The rows from some key on, by key.
+    pub fn from(&self, from: Bound<R::Key>) -> impl Iterator<Item = &Arc<R>> {
+        self.0.range((from, Bound::Unbounded)).map(|(_, row)| row)
     }
 
     /// The rows under some keys.

@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn the_kinds_of_commands_are_told_apart() {
-        let kinds = ["node", "model", "deployment", "provider", "key", "token", "secret"];
+        let kinds = ["node", "model", "deployment", "provider", "key", "token", "secret", "level", "config"];
         assert_eq!(kinds.map(step).into_iter().collect::<BTreeSet<_>>().len(), kinds.len());
     }
 }

@@ -7,8 +7,8 @@ use axum::routing::{delete, get, post, put};
 use domain::key::Scope;
 
 use crate::api::{
-    actors, deploy, deployments, docs, health, inference, keys, metrics, models, nodes, providers, registry,
-    status, tokens,
+    actors, config, deploy, deployments, docs, health, inference, keys, metrics, models, nodes, providers,
+    registry, status, tokens,
 };
 use crate::extract::App;
 use crate::problem::Problem;
@@ -106,6 +106,10 @@ routes! {
     get "/api/tokens" Admin [consistent] => tokens::list, "List join tokens, without their texts";
     post "/api/tokens" Admin (TokenRequest) => tokens::create, "Make a join token; its text is shown once";
     delete "/api/tokens/{id}" Admin => tokens::revoke, "Revoke a join token";
+    get "/api/config" Read [consistent prefix after limit] => config::list, "List configuration keys, without their values";
+    get "/api/config/{*key}" Read [consistent] => config::get, "Read a configuration value; its revision is the ETag";
+    put "/api/config/{*key}" Admin (ConfigValue) => config::put, "Write a configuration value, under `If-Match` or `If-None-Match: *` only if they hold";
+    delete "/api/config/{*key}" Admin => config::remove, "Delete a configuration value";
     get "/openapi.json" open => docs::document, "This document";
     get "/docs" open => docs::page, "These paths as a page";
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use domain::{Command, Millis, NodeId, secret};
+use domain::{Command, Millis, NodeId, level, secret};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -208,12 +208,13 @@ async fn carry_out_step(ports: &Ports, step: &Step) -> Result<(), String> {
             let row = ports.view.peek().state.nodes.get(node).cloned();
             let row = row.ok_or_else(|| format!("node {node} left the cluster meanwhile"))?;
             let wrap = ports.custodian.wrap_for(*node, &row.seal_public).map_err(|e| e.to_string())?;
-            propose(ports, secret::Command::Grant(wrap)).await
+            propose(ports, Command::Secret(secret::Command::Grant(wrap))).await
         }
-        Step::Withdraw(node) => propose(ports, secret::Command::Withdraw(*node)).await,
+        Step::Withdraw(node) => propose(ports, Command::Secret(secret::Command::Withdraw(*node))).await,
+        Step::Raise(level) => propose(ports, Command::Level(level::Command::Raise(*level))).await,
     }
 }
 
-async fn propose(ports: &Ports, command: secret::Command) -> Result<(), String> {
-    ports.proposer.propose(Command::Secret(command)).await.map(drop).map_err(|e| e.to_string())
+async fn propose(ports: &Ports, command: Command) -> Result<(), String> {
+    ports.proposer.propose(command).await.map(drop).map_err(|e| e.to_string())
 }

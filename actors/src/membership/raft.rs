@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::decide::voters::{self, Candidate};
 use domain::node::{Node, Standing};
-use domain::{NodeId, State};
+use domain::{NodeId, State, level};
 
 use crate::ports::{Member, Members};
 
@@ -29,6 +29,8 @@ pub enum Step {
     Forget(NodeId),
     /// Take the data key from a node that votes no more.
     Withdraw(NodeId),
+    /// Raise the cluster's feature level, now that every node knows it.
+    Raise(u16),
 }
 
 impl std::fmt::Display for Step {
@@ -39,6 +41,7 @@ impl std::fmt::Display for Step {
             Step::Vote(voters) => write!(f, "voters are {voters:?}"),
             Step::Forget(node) => write!(f, "node {node} is forgotten"),
             Step::Withdraw(node) => write!(f, "node {node} gives the data key back"),
+            Step::Raise(level) => write!(f, "the cluster uses feature level {level}"),
         }
     }
 }
@@ -55,7 +58,7 @@ pub fn next(state: &State, members: &Members) -> Option<Step> {
         let gone = members.nodes.iter().find(|m| !m.votes && !state.nodes.contains(&m.node));
         gone.map(|m| Step::Forget(m.node)).or_else(|| {
             let idle = state.wraps.rows().find(|wrap| !present.contains(&wrap.node));
-            idle.map(|wrap| Step::Withdraw(wrap.node))
+            idle.map(|wrap| Step::Withdraw(wrap.node)).or_else(|| level::next(state).map(Step::Raise))
         })
     })
 }

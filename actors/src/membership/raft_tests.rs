@@ -2,7 +2,7 @@
 
 use domain::node::{self, Capacity, Node};
 use domain::secret::{self, Sealed, Wrap};
-use domain::{Command, Envelope, Incarnation, NodeId, RequestId, State};
+use domain::{Command, Envelope, Incarnation, NodeId, RequestId, State, level};
 use proptest::prelude::*;
 
 use super::raft::{Step, next};
@@ -47,6 +47,15 @@ impl Cluster {
         self.apply(Command::Node(command));
     }
 
+    fn upgrade(&mut self, id: u64) {
+        let node::Node { id, zone, cluster_addr, http_addr, capacity, .. } =
+            (**self.state.nodes.get(&NodeId(id)).unwrap()).clone();
+        let (incarnation, version) = (Incarnation(2), level::stamp("2", 2));
+        let start =
+            node::Command::Register { id, incarnation, zone, cluster_addr, http_addr, capacity, version };
+        self.apply(Command::Node(start));
+    }
+
     fn remove(&mut self, id: u64) {
         self.apply(Command::Node(node::Command::Remove { id: NodeId(id) }));
     }
@@ -85,6 +94,7 @@ impl Cluster {
                 self.members.nodes.retain(|m| m.node != *node);
             }
             Step::Withdraw(node) => self.apply(Command::Secret(secret::Command::Withdraw(*node))),
+            Step::Raise(to) => self.apply(Command::Level(level::Command::Raise(*to))),
         }
     }
 
@@ -142,6 +152,19 @@ fn three_nodes_vote_once_each_can_open_the_secrets() {
     let place = |step: &Step| steps.iter().position(|s| s == step).unwrap();
     let vote = steps.iter().position(|s| matches!(s, Step::Vote(_))).unwrap();
     assert!(place(&Step::Grant(NodeId(2))) < vote && place(&Step::Grant(NodeId(3))) < vote);
+}
+
+#[test]
+fn the_level_is_raised_once_every_node_was_upgraded() {
+    let mut cluster = Cluster::of(3);
+    assert_eq!(cluster.state.level(), level::FIRST);
+    cluster.upgrade(1);
+    cluster.upgrade(2);
+    cluster.lose(3);
+    assert!(!cluster.settle().contains(&Step::Raise(2)), "who is away may come back with its old program");
+    cluster.upgrade(3);
+    assert_eq!(cluster.settle().last(), Some(&Step::Raise(2)));
+    assert_eq!((cluster.state.level(), cluster.settle()), (2, Vec::new()));
 }
 
 #[test]

@@ -143,7 +143,7 @@ pub(crate) fn join(cluster: &Cluster, id: NodeId) {
         },
         standing: Standing::Active,
         since: 0,
-        version: String::new(),
+        version: domain::level::stamp("0.0.0", domain::command::VERSION),
         joined_at: 0,
     };
     cluster.apply(Command::Node(node::Command::Join(row))).unwrap();

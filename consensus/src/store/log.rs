@@ -4,14 +4,14 @@
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use openraft::OptionalSend;
 use openraft::entry::RaftEntry;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 
 use super::keys::{self, COMMITTED_KEY, PURGED_KEY, VOTE_KEY, log_key};
+use super::tail::Tail;
 use crate::codec::{load, store};
 use crate::disk::{Batch, Disk, Error, Family, Range};
 use crate::raft::{Entry, LogId, Types, Vote};
@@ -22,11 +22,16 @@ const READ_BYTES_MAX: usize = 1024 * 1024;
 #[derive(Clone)]
 pub(crate) struct LogStore {
     disk: Arc<dyn Disk>,
+    tail: Arc<Mutex<Tail>>,
 }
 
 impl LogStore {
     pub(crate) fn new(disk: Arc<dyn Disk>) -> Self {
-        Self { disk }
+        Self { disk, tail: Arc::default() }
+    }
+
+    fn tail(&self) -> MutexGuard<'_, Tail> {
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn read(&self, range: Range) -> Result<Vec<Entry>, Error> {
@@ -54,13 +59,19 @@ impl RaftLogReader<Types> for LogStore {
         &mut self,
         range: RB,
     ) -> Result<Vec<Entry>, io::Error> {
-        let Some(range) = key_range(&range) else { return Ok(Vec::new()) };
-        Ok(self.read(range).await?)
+        let Some((from, to)) = bounds(&range) else { return Ok(Vec::new()) };
+        if let Some(entries) = self.tail().read(from, to, usize::MAX) {
+            return Ok(entries);
+        }
+        Ok(self.read(key_range(from, to)).await?)
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, io::Error> {
-        let Some(range) = key_range(&(start..end)) else { return Ok(Vec::new()) };
-        Ok(self.read(range.limit(usize::MAX, READ_BYTES_MAX)).await?)
+        let Some((from, to)) = bounds(&(start..end)) else { return Ok(Vec::new()) };
+        if let Some(entries) = self.tail().read(from, to, READ_BYTES_MAX) {
+            return Ok(entries);
+        }
+        Ok(self.read(key_range(from, to).limit(usize::MAX, READ_BYTES_MAX)).await?)
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {
@@ -105,19 +116,22 @@ impl RaftLogStorage<Types> for LogStore {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let mut batch = Batch::default();
+        let (mut batch, mut taken) = (Batch::default(), Vec::new());
         for entry in entries {
             let key = log_key(entry.index());
             let value = store(&key, &entry)?;
             batch.put(Family::Log, key, value);
+            taken.push(entry);
         }
         let written = self.disk.write(batch, true);
+        self.tail().append(taken);
         tokio::spawn(async move { callback.io_completed(written.await.map_err(io::Error::from)) });
         Ok(())
     }
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> Result<(), io::Error> {
         let from = last.map_or(0, |id| id.index() + 1);
+        self.tail().truncate(from);
         let mut batch = Batch::default();
         batch.delete_range(Family::Log, log_key(from), log_key(u64::MAX));
         Ok(self.disk.write(batch, false).await?)
@@ -129,22 +143,27 @@ impl RaftLogStorage<Types> for LogStore {
             keys::put(&mut batch, PURGED_KEY, &upto)?;
         }
         batch.delete_range(Family::Log, log_key(0), log_key(upto.index() + 1));
+        self.tail().purge(upto.index() + 1);
         Ok(self.disk.write(batch, false).await?)
     }
 }
 
-/// The keys of a range of indexes, or nothing if it is empty.
-fn key_range(range: &impl RangeBounds<u64>) -> Option<Range> {
+/// The first and the last index of a range, or nothing if it is empty.
+fn bounds(range: &impl RangeBounds<u64>) -> Option<(u64, u64)> {
     let from = match range.start_bound() {
         Bound::Included(at) => *at,
         Bound::Excluded(at) => at.checked_add(1)?,
         Bound::Unbounded => 0,
     };
-    let to: Bound<Bytes> = match range.end_bound() {
-        Bound::Included(at) if *at >= from => Bound::Included(log_key(*at)),
-        Bound::Excluded(at) if *at > from => Bound::Excluded(log_key(*at)),
-        Bound::Unbounded => Bound::Unbounded,
-        _ => return None,
+    let to = match range.end_bound() {
+        Bound::Included(at) => *at,
+        Bound::Excluded(at) => at.checked_sub(1)?,
+        Bound::Unbounded => u64::MAX,
     };
-    Some(Range::all(Bound::Included(log_key(from)), to))
+    (from <= to).then_some((from, to))
+}
+
+/// The keys of the indexes from the first to the last.
+fn key_range(from: u64, to: u64) -> Range {
+    Range::all(Bound::Included(log_key(from)), Bound::Included(log_key(to)))
 }

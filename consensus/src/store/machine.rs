@@ -2,11 +2,13 @@
 //! one batch. The log is the truth, so these writes need not be durable one by one. What is in memory is rebuilt from the
 //! rows at start.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use domain::State;
 use futures::{Stream, TryStreamExt};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
@@ -37,6 +39,7 @@ pub(crate) struct Machine {
     board: Arc<Board>,
     state: State,
     applied: Applied,
+    level: u16,
 }
 
 impl Machine {
@@ -45,6 +48,7 @@ impl Machine {
         disk: Arc<dyn Disk>,
         stage: Arc<Stage>,
         board: Arc<Board>,
+        level: u16,
     ) -> Result<Self, Error> {
         let applied = keys::get::<Applied>(&*disk, APPLIED_KEY).await?.unwrap_or_default();
         // What an interrupted snapshot left.
@@ -52,7 +56,7 @@ impl Machine {
         keys::drop_other_generations(&mut clear, applied.generation);
         disk.write(clear, false).await?;
         let state = load(&*disk.view(), applied.generation).await?;
-        let machine = Self { disk, stage, board, state, applied };
+        let machine = Self { disk, stage, board, state, applied, level };
         machine.post(true);
         Ok(machine)
     }
@@ -74,18 +78,12 @@ impl Machine {
                 Answer(None)
             }
             EntryPayload::Normal(record) => {
-                let envelope = record.open(index)?;
+                let envelope = record.open(index, self.level)?;
                 let mut changes = domain::Changes::new();
                 let outcome = self.state.apply(index, &envelope, &mut changes);
                 for change in changes {
-                    let key = row_key(self.applied.generation, &change.key);
-                    match change.value {
-                        Some(value) => {
-                            group.bytes += key.len() + value.len();
-                            group.batch.put(Family::Tables, key, seal(&change.key, &value));
-                        }
-                        None => group.batch.delete(Family::Tables, key),
-                    }
+                    group.bytes += change.key.len() + change.value.as_ref().map_or(0, |value| value.len());
+                    group.rows.insert(change.key, change.value);
                 }
                 Answer(Some(outcome))
             }
@@ -96,7 +94,15 @@ impl Machine {
 
     /// Writes a group, publishes the tables, and only then answers.
     async fn finish(&mut self, group: Group) -> Result<(), io::Error> {
-        let Group { mut batch, membership, answers, .. } = group;
+        let Group { rows, membership, answers, .. } = group;
+        let mut batch = Batch::default();
+        for (row, value) in rows {
+            let key = row_key(self.applied.generation, &row);
+            match value {
+                Some(value) => batch.put(Family::Tables, key, seal(&row, &value)),
+                None => batch.delete(Family::Tables, key),
+            }
+        }
         keys::put(&mut batch, APPLIED_KEY, &self.applied)?;
         self.disk.write(batch, false).await?;
         self.post(membership);
@@ -116,7 +122,8 @@ impl Machine {
 /// Entries that are written together.
 #[derive(Default)]
 struct Group {
-    batch: Batch,
+    /// What becomes of each row: what several entries change is written once.
+    rows: BTreeMap<Bytes, Option<Bytes>>,
     bytes: usize,
     membership: bool,
     answers: Vec<(Option<ApplyResponder<Types>>, Answer)>,

@@ -7,6 +7,7 @@ mod log;
 mod machine;
 mod snapshot;
 mod stage;
+mod tail;
 
 pub(crate) use keys::check_format;
 pub(crate) use log::LogStore;

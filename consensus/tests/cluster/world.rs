@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use consensus::mem::{Crash, Platter};
 use consensus::{Config, Consensus, Error, Kind, Link, LinkError, Peer, Published};
-use domain::{Command, Envelope, NodeId, Reply, RequestId, key};
+use domain::command::VERSION;
+use domain::{Command, Envelope, NodeId, Reply, RequestId, key, level};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use tokio::time::{Instant, sleep, timeout};
@@ -153,6 +154,14 @@ impl World {
     }
 
     pub(crate) async fn tuned(seed: u64, count: u64, tune: fn(&mut Config)) -> Self {
+        let world = Self::of_first_level(seed, count, tune).await;
+        let raise = Command::Level(level::Command::Raise(VERSION));
+        world.node(1).propose(Envelope::new(RequestId(u128::MAX), raise)).await.unwrap().unwrap();
+        world
+    }
+
+    /// The same, in which nobody uses what programs of the first feature level do not know.
+    pub(crate) async fn of_first_level(seed: u64, count: u64, tune: fn(&mut Config)) -> Self {
         let mut world = Self::new(seed);
         world.tune = tune;
         world.start(1).await.unwrap();

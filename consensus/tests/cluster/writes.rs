@@ -1,7 +1,9 @@
 //! Proposals and reads while all is well.
 
 use consensus::Error;
-use domain::{NodeId, Reply};
+use domain::command::VERSION;
+use domain::config::{Command, Expect};
+use domain::{Command as Change, Envelope, NodeId, Reject, Reply, RequestId};
 
 use crate::world::{World, create, missing, put};
 
@@ -75,6 +77,32 @@ async fn many_proposals_at_once_are_all_applied() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_follower_reads_what_it_wrote_at_once_in_old_and_new_clusters() {
+    let new = World::with_voters(10, 3).await;
+    let old = World::of_first_level(11, 3, |_| {}).await;
+    for world in [new, old] {
+        let follower = world.follower().await;
+        for number in 0..20 {
+            put(&follower, number).await;
+            assert_eq!(missing(&world.seen(follower.id().0), 0..=number), Vec::<u64>::new());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_older_nodes_would_not_know_never_reaches_their_log() {
+    let world = World::of_first_level(12, 3, |_| {}).await;
+    let value = Command::Put { key: "k".to_owned(), bytes: Vec::new(), expect: Expect::Anything };
+    for id in 1..=3 {
+        let before = world.node(1).status().last_log;
+        let newer = Envelope::new(RequestId(100 + u128::from(id)), Change::Config(value.clone()));
+        let refused = world.node(id).propose(newer).await.unwrap();
+        assert_eq!(refused, Err(Reject::TooNew { version: 2, known: 1 }));
+        assert_eq!(world.node(1).status().last_log, before);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_in_another_nodes_name_is_refused() {
     let world = World::with_voters(7, 3).await;
     let body = rmp_serde::to_vec_named(&(NodeId(2), "elsewhere:1")).unwrap();
@@ -101,7 +129,7 @@ async fn a_command_that_is_too_large_is_refused_on_the_spot() {
 async fn a_command_newer_than_the_leader_is_refused_and_stops_nobody() {
     let world = World::with_voters(9, 3).await;
     let mut newer = create(1);
-    newer.version += 1;
+    newer.version = VERSION + 1;
     let answer = world.follower().await.propose(newer).await;
     let Err(Error::Refused { why }) = answer else { panic!("{answer:?}") };
     assert!(why.contains("upgrade every node first"), "{why}");

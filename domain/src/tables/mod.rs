@@ -1,8 +1,10 @@
 //! One module per replicated table: its row, its commands, why they may be refused, and how they are applied.
 //! Only [`crate::State::apply`] calls these `apply` functions.
 
+pub mod config;
 pub mod deployment;
 pub mod key;
+pub mod level;
 pub mod model;
 pub mod node;
 pub mod provider;

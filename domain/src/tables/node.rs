@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, token};
+use super::{Context, level, token};
 use crate::State;
 use crate::command::{Outcome, RejectClass, Reply};
 use crate::ids::{Incarnation, Millis, NodeId, TokenId, check_name};
@@ -209,6 +209,16 @@ pub enum Reject {
     /// No such node.
     #[error("there is no node {0} in this cluster: it was removed, or never joined")]
     Unknown(NodeId),
+    /// It runs a program that does not know what the cluster already uses.
+    #[error(
+        "version {version} is too old for this cluster, which is at feature level {level}: start the version the other nodes run"
+    )]
+    TooOld {
+        /// What it runs.
+        version: String,
+        /// The cluster's level.
+        level: u16,
+    },
     /// It lives a newer life than the command speaks of.
     #[error("node {0} has started again since: nothing to do")]
     Stale(NodeId),
@@ -221,6 +231,7 @@ impl Reject {
             | Reject::IdTaken(_)
             | Reject::InUse(_)
             | Reject::LastKeeper(_)
+            | Reject::TooOld { .. }
             | Reject::Stale(_) => RejectClass::Conflict,
             Reject::BadName { .. } => RejectClass::Invalid,
             Reject::Unknown(_) => RejectClass::NotFound,
@@ -232,6 +243,10 @@ pub(crate) fn apply(state: &mut State, command: &Command, ctx: &mut Context<'_>)
     match command {
         Command::Join(node) => {
             let namesake = may_join(state, node)?;
+            if state.nodes.is_empty() {
+                // A new cluster has nobody to wait for.
+                state.raise(level::of(&node.version), ctx);
+            }
             join(state, node, namesake, ctx)
         }
         Command::Admit { node, token, hash } => {
@@ -250,6 +265,7 @@ pub(crate) fn apply(state: &mut State, command: &Command, ctx: &mut Context<'_>)
         }
         Command::Register { id, incarnation, zone, cluster_addr, http_addr, capacity, version } => {
             let mut node = find(state, *id)?;
+            check_level(state, version)?;
             if *incarnation < node.incarnation {
                 return Err(Reject::Stale(*id).into());
             }
@@ -301,6 +317,15 @@ fn in_life(state: &State, id: NodeId, incarnation: Incarnation) -> Result<(), Re
     if find(state, id)?.incarnation == incarnation { Ok(()) } else { Err(Reject::Stale(id)) }
 }
 
+fn check_level(state: &State, version: &str) -> Result<(), Reject> {
+    let level = state.level();
+    if level::of(version) < level {
+        Err(Reject::TooOld { version: version.to_owned(), level })
+    } else {
+        Ok(())
+    }
+}
+
 /// Whether a node may come in, and whom it replaces.
 fn may_join(state: &State, node: &Node) -> Result<Option<NodeId>, Reject> {
     check_name(&node.name)
@@ -308,6 +333,7 @@ fn may_join(state: &State, node: &Node) -> Result<Option<NodeId>, Reject> {
     if state.gone.contains(&node.id) {
         return Err(Reject::Unknown(node.id));
     }
+    check_level(state, &node.version)?;
     let same =
         |old: &Node| old.seal_public == node.seal_public && old.cert_fingerprint == node.cert_fingerprint;
     if state.nodes.get(&node.id).is_some_and(|old| !same(old)) {

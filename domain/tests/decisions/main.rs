@@ -1,6 +1,8 @@
 //! Decisions and tables from the outside: commands in, tables and moves out.
 
+mod config;
 mod leases;
+mod levels;
 mod placement;
 mod routing;
 mod tables;

@@ -151,7 +151,7 @@ pub(crate) fn a_node(id: u64, zone: &str, gpus: u32) -> Node {
         },
         standing: Standing::Active,
         since: 0,
-        version: "0".into(),
+        version: domain::level::stamp("0", domain::command::VERSION),
         joined_at: 0,
     }
 }

@@ -15,6 +15,9 @@ use crate::routes::{ROUTES, Route};
 /// Schemas of bodies, by name, each with an example.
 const SCHEMAS: &str = include_str!("schemas.json");
 
+const JSON: &str = "application/json";
+const BYTES: &str = "application/octet-stream";
+
 pub(crate) async fn page() -> Html<&'static str> {
     Html(include_str!("docs.html"))
 }
@@ -74,8 +77,10 @@ fn operation(route: &Route, schemas: &Value) -> Value {
         let schema = json!({ "$ref": format!("#/components/schemas/{body}") });
         // Where no field is needed, no body is.
         let required = schemas[body]["required"].is_array();
+        // What is not JSON is bytes as they are.
+        let media = if schemas[body]["format"] == "binary" { BYTES } else { JSON };
         operation["requestBody"] =
-            json!({ "required": required, "content": { "application/json": { "schema": schema } } });
+            json!({ "required": required, "content": { media: { "schema": schema } } });
     }
     operation
 }
@@ -101,6 +106,9 @@ fn asked(name: &str) -> Value {
         "node" => (json!({ "type": "string" }), "a node's id or name; the one that is asked by default"),
         "replica" => (json!({ "type": "integer", "default": 0 }), "the replica's ordinal"),
         "tail" => (json!({ "type": "integer", "default": LOG_TAIL }), "lines at most"),
+        "prefix" => (json!({ "type": "string" }), "what the keys begin with; all by default"),
+        "after" => (json!({ "type": "string" }), "go on after this key: `next` of the answer before"),
+        "limit" => (json!({ "type": "integer", "default": 100, "maximum": 1000 }), "keys at most"),
         _ => (json!({}), ""),
     };
     parameter("query", name, false, schema, description)

@@ -1,6 +1,7 @@
 //! Handlers of everything beside the hot path, one file a subject: decode, ask one thing, encode. Decisions are `domain`'s.
 
 pub(crate) mod actors;
+pub(crate) mod config;
 pub(crate) mod deploy;
 pub(crate) mod deployments;
 pub(crate) mod docs;

@@ -72,7 +72,7 @@ impl Bed {
             entropy: rest.clone(),
             tokens: rest,
             me: ME,
-            version: "0.0.0".to_owned(),
+            version: domain::level::stamp("0.0.0", domain::command::VERSION),
             cluster: "blue".to_owned(),
         };
         let bed = Self { gateway: Gateway::new(config, deps), view, targets, log, doors };
@@ -224,7 +224,7 @@ fn node_row(id: NodeId, name: &str, zone: &str) -> node::Node {
         },
         standing: node::Standing::Active,
         since: 0,
-        version: "0.0.0".to_owned(),
+        version: domain::level::stamp("0.0.0", domain::command::VERSION),
         joined_at: 0,
     }
 }

@@ -3,6 +3,7 @@
 
 mod bed;
 mod changes;
+mod config;
 mod documents;
 mod fakes;
 mod operators;

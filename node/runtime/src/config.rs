@@ -21,7 +21,7 @@ pub struct Config {
     pub cpus: u32,
     /// Main memory it offers, in MiB.
     pub memory_mib: u64,
-    /// Program version, for the nodes table.
+    /// Program version, for the nodes table; it names the feature level, see [`domain::level`].
     pub version: String,
     /// How long a graceful stop waits for streams, in milliseconds.
     pub drain_ms: u64,

@@ -8,14 +8,12 @@ use actors::ports::{Electorate, Entropy, Member, Members, ProposeError, Proposer
 use async_trait::async_trait;
 use consensus::{Consensus, Error, Role, Status};
 use domain::limits::LEASE_MARGIN_MS;
-use domain::{Command, Envelope, NodeId, Reject, Reply, RequestId};
+use domain::{Command, Envelope, NodeId, Reply, RequestId};
 
 /// Attempts at a command whose outcome is unknown, all under its one request id.
 const UNKNOWN_RETRIES_MAX: u32 = 4;
 /// The pause before each of them.
 const RETRY_PAUSE: Duration = Duration::from_millis(300);
-/// How long to wait until this node has itself applied what was acknowledged.
-const APPLY_WAIT: Duration = Duration::from_secs(3);
 /// How long a node that left the tables goes on learning the log; less than its connections are kept.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// A follower's log counts as caught up when it lacks no more than this many entries.
@@ -46,30 +44,12 @@ impl Ledger {
         self.entropy.fill(&mut bytes);
         RequestId(u128::from_le_bytes(bytes))
     }
-
-    /// Waits until this node's own view holds the outcome, so that whoever proposed reads what they wrote.
-    async fn applied_here(&self, id: RequestId) {
-        let mut changes = self.view.watch();
-        let seen = async {
-            while self.view.peek().state.outcome(&id).is_none() {
-                if changes.changed().await.is_err() {
-                    return;
-                }
-            }
-        };
-        // A node that is cut off may never get there; the command is done all the same.
-        let _ = tokio::time::timeout(APPLY_WAIT, seen).await;
-    }
 }
 
 #[async_trait]
 impl Proposer for Ledger {
     async fn propose_as(&self, id: RequestId, command: Command) -> Result<Reply, ProposeError> {
         let outcome = self.consensus.propose(Envelope::new(id, command)).await.map_err(told)?;
-        // Of a refusal for its key alone the tables remember nothing.
-        if outcome != Err(Reject::KeyReused) {
-            self.applied_here(id).await;
-        }
         outcome.map_err(ProposeError::Rejected)
     }
 

@@ -273,7 +273,8 @@ async fn start_consensus(
     view: &ViewCell,
 ) -> Result<Consensus, Error> {
     let clock = env.clock.clone();
-    let settings = consensus::Config::new(me, config.cluster_addr.clone(), env.entropy.draw());
+    let mut settings = consensus::Config::new(me, config.cluster_addr.clone(), env.entropy.draw());
+    settings.level = settings.level.min(domain::level::of(&config.version));
     Ok(Consensus::start(
         settings,
         env.disk.clone(),

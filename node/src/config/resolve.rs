@@ -153,7 +153,7 @@ impl Settings {
             mock_provider: self.mock_provider,
             cpus: capacity::cpus(),
             memory_mib: capacity::memory_mib(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: domain::level::stamp(env!("CARGO_PKG_VERSION"), domain::command::VERSION),
             drain_ms: self.drain_ms,
             gateway: self.gateway.clone(),
             actors: self.actors.clone(),

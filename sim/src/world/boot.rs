@@ -125,7 +125,7 @@ fn config(world: &World, host: &Host, token: Option<String>) -> Config {
         mock_provider: true,
         cpus: CPUS,
         memory_mib: MEMORY_MIB,
-        version: "simulated".to_owned(),
+        version: domain::level::stamp("simulated", domain::command::VERSION),
         drain_ms: DRAIN_MS,
         gateway: gateway::Config {
             first_byte_timeout_ms: FIRST_BYTE_MS,
