@@ -15,13 +15,15 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # Options of the targets below.
 DATA  ?= .data/dev
 SEEDS ?= 0..200
+KILLS ?= 100
+MINUTES ?= 20
 JOBS  ?= $(shell nproc 2>/dev/null || echo 2)
 ARGS  ?=
-export DATA JOBS
+export DATA JOBS KILLS MINUTES
 
 BUILT := $(CARGO_TARGET_DIR)/debug
 
-.PHONY: help setup run test verify fix bench sim bugs chaos
+.PHONY: help setup run test verify fix bench sim bugs chaos kills failover soak
 
 help: ## this list
 	@echo 'usage: make TARGET'; echo
@@ -57,4 +59,15 @@ bugs: setup ## plant known bugs in a scratch copy: the simulator must find each
 	@cargo xtask bugs --jobs $(JOBS) $(ARGS)
 
 chaos: setup ## the scenarios on real processes (ARGS="--scenario zone_lost"; all of them by default)
+	@xtask/tools/setup.sh libfaketime
 	@xtask/tools/check.sh chaos $(ARGS)
+
+kills: setup ## a process that writes to its disk is killed KILLS=100 times: nothing acknowledged may be lost
+	@xtask/tools/check.sh kills
+
+failover: setup ## kill KILLS=100 leaders under load, of LLMHub and of etcd, and measure until the first write
+	@xtask/tools/setup.sh etcd-server
+	@xtask/tools/failover.sh --kills $(KILLS) $(ARGS)
+
+soak: setup ## load and random faults for MINUTES=20; fails where something is lost, hangs or grows without end
+	@xtask/tools/check.sh soak --minutes $(MINUTES) $(ARGS)

@@ -2,13 +2,16 @@
 //! manager does. Whoever ends without having been told to is remembered as a surprise.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use sim::history::Outages;
-use sim::workload::{Ask, Clients, Reply};
-use tokio::time::{Instant, timeout};
+use domain::decide::voters;
+use sim::history::{History, Outages};
+use sim::workload::{Ask, Clients, Outside, Reply, operator};
+use tokio::time::{Instant, sleep, timeout};
 
+use crate::lab::Lab;
 use crate::place::Place;
 use crate::process::{Join, Process};
 
@@ -20,6 +23,11 @@ const STOP_PATIENCE: Duration = Duration::from_secs(45);
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 /// How long a node may take to say whether it is ready.
 const READY_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the nodes may take to become a cluster.
+const SETUP_MAX: Duration = Duration::from_secs(90);
+/// How long an answer to the driver's own looks may take, and the pause between two.
+const LOOK_PATIENCE: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(200);
 /// How many surprises are remembered.
 const SURPRISES_MAX: usize = 20;
 
@@ -35,12 +43,15 @@ struct Slot {
     thaw_at: Option<Instant>,
     /// It is to be started then.
     start_at: Option<Instant>,
+    /// Something was done to it that it may well end from.
+    may_end: bool,
 }
 
 /// The nodes of a run. Dropping it ends them.
 pub(crate) struct Cluster {
     llmhub: PathBuf,
-    model_root: Option<PathBuf>,
+    /// What surrounds the nodes, beyond their own places.
+    pub(crate) lab: Lab,
     places: Vec<Place>,
     slots: Vec<Slot>,
     token: Option<String>,
@@ -52,10 +63,10 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// Nodes at these places, none started.
-    pub(crate) fn new(llmhub: &Path, model_root: Option<&Path>, places: Vec<Place>) -> Self {
+    pub(crate) fn new(llmhub: &Path, lab: Lab, places: Vec<Place>) -> Self {
         Self {
             llmhub: llmhub.to_owned(),
-            model_root: model_root.map(Path::to_owned),
+            lab,
             slots: places.iter().map(|_| Slot::default()).collect(),
             places,
             token: None,
@@ -69,23 +80,81 @@ impl Cluster {
         self.places.len()
     }
 
+    /// Makes a cluster of all nodes and waits until it is well; answers clients with its admin key.
+    ///
+    /// # Errors
+    /// When it does not get there.
+    pub(crate) async fn assemble(
+        &mut self,
+        outside: Arc<dyn Outside>,
+        history: Arc<History>,
+    ) -> anyhow::Result<Clients> {
+        let limit = outside.now() + SETUP_MAX;
+        let key = self.found().await?;
+        let clients = Clients::new(outside, &key, history);
+        let token = timeout(SETUP_MAX, operator::make_token(&clients)).await;
+        self.token = Some(token.context("the first node makes no join token")?);
+        for number in 1..self.len() {
+            self.start(number)?;
+        }
+        self.until_well(&clients, limit, "the nodes do not get ready").await?;
+        Ok(clients)
+    }
+
+    /// Looks after the nodes until all is well.
+    ///
+    /// # Errors
+    /// When that takes until `limit`, with the complaint and what is pending.
+    pub(crate) async fn until_well(
+        &mut self,
+        clients: &Clients,
+        limit: Duration,
+        complaint: &str,
+    ) -> anyhow::Result<()> {
+        loop {
+            self.keep_up(clients).await?;
+            let pending = self.pending(clients).await;
+            if pending.is_empty() {
+                return Ok(());
+            }
+            if clients.outside.now() > limit {
+                bail!("{complaint}: {}", pending.join("; "));
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// What is not well yet, as every node tells; asks no further when one is not there.
+    pub(crate) async fn pending(&self, clients: &Clients) -> Vec<String> {
+        let mut pending = Vec::new();
+        for number in 0..self.len() {
+            if !self.is_up(number) {
+                return vec![format!("node {number} is not ready")];
+            }
+            let told = timeout(LOOK_PATIENCE, operator::pending(clients, number, self.len())).await;
+            pending.extend(told.unwrap_or_else(|_| vec![format!("node {number} does not answer")]));
+            let status = timeout(LOOK_PATIENCE, clients.ask(number, &Ask::get("/api/status"))).await;
+            let status = status.ok().and_then(|reply| reply.ok().cloned()).unwrap_or_default();
+            let voting = status["voters"].as_array().map_or(0, Vec::len);
+            if voting != voters::wanted(self.len()) || status["leader"].is_null() {
+                pending.push(format!("node {number} sees {voting} voters, leader {}", status["leader"]));
+            }
+        }
+        pending
+    }
+
     /// Starts the first node, which makes the cluster, and answers the admin key.
     ///
     /// # Errors
     /// When it ends or says nothing.
-    pub(crate) async fn found(&mut self) -> anyhow::Result<String> {
-        let mut process = Process::start(&self.llmhub, &self.places[0], self.model_root.as_deref(), None)?;
+    async fn found(&mut self) -> anyhow::Result<String> {
+        let mut process = Process::start(&self.llmhub, &self.places[0], &self.lab.around(0), None)?;
         let key = timeout(KEY_PATIENCE, process.admin_key()).await;
         self.slots[0].process = Some(process);
         match key.context("the first node does not print its admin key")?? {
             Some(key) => Ok(key),
             None => bail!("the first node ended before it printed its admin key"),
         }
-    }
-
-    /// From now on nodes that are not members join with this token.
-    pub(crate) fn join_with(&mut self, token: String) {
-        self.token = Some(token);
     }
 
     /// Starts a node unless it runs: from its disk, or joining where that is empty.
@@ -103,7 +172,7 @@ impl Cluster {
             Some(token) if !self.slots[number].joined => Some(Join { seeds: &seeds, token }),
             _ => None,
         };
-        let process = Process::start(&self.llmhub, &self.places[number], self.model_root.as_deref(), join)?;
+        let process = Process::start(&self.llmhub, &self.places[number], &self.lab.around(number), join)?;
         self.slots[number].process = Some(process);
         Ok(())
     }
@@ -157,6 +226,23 @@ impl Cluster {
         }
     }
 
+    /// Fills a node's disk.
+    ///
+    /// # Errors
+    /// When its disk is not a small one of its own.
+    pub(crate) fn fill_disk(&mut self, number: usize) -> anyhow::Result<()> {
+        self.slots[number].may_end = true;
+        self.lab.fill_disk(&self.places[number].data)
+    }
+
+    /// Links are whole again, and disks have space.
+    ///
+    /// # Errors
+    /// When that cannot be done.
+    pub(crate) fn heal(&mut self) -> anyhow::Result<()> {
+        self.lab.heal(&self.places)
+    }
+
     /// Whether a node runs, is ready, and is not frozen.
     pub(crate) fn is_up(&self, number: usize) -> bool {
         self.slots[number].up
@@ -169,7 +255,14 @@ impl Cluster {
 
     /// A node that is up; a draw chooses.
     pub(crate) fn some_up(&self, draw: u64) -> Option<usize> {
-        let up: Vec<usize> = (0..self.len()).filter(|number| self.is_up(*number)).collect();
+        self.some_up_but(&[], draw)
+    }
+
+    /// A node that is up and none of these.
+    pub(crate) fn some_up_but(&self, names: &[String], draw: u64) -> Option<usize> {
+        let is_out = |number: &usize| names.contains(&self.places[*number].name);
+        let up: Vec<usize> =
+            (0..self.len()).filter(|number| self.is_up(*number) && !is_out(number)).collect();
         up.get((draw % up.len().max(1) as u64) as usize).copied()
     }
 
@@ -224,10 +317,11 @@ impl Cluster {
         let Some(status) = slot.process.as_mut().and_then(Process::ended) else { return };
         slot.process = None;
         slot.start_at = Some(Instant::now() + RESTART_PAUSE);
-        let newcomer = !slot.joined;
+        // A newcomer is refused as long as others think that the node whose name it has is alive; and one that something was
+        // done to may end, but in order.
+        let expected = (!slot.joined || slot.may_end) && status.code() == Some(1);
         self.gone(number, now);
-        // A newcomer is refused as long as others think that the node whose name it has is alive.
-        if !newcomer || status.code() != Some(1) {
+        if !expected {
             self.surprise(number, &format!("ended by itself with {status}"));
         }
     }

@@ -15,6 +15,9 @@ const MODEL: &str = "LLMHUB_TINY_GGUF";
 /// share one, a full one ends them all.
 const LLAMA_ARGS: &[&str] = &["--threads", "1", "--parallel", "8", "--ctx-size", "32768"];
 
+/// More replicas than this are run by the mock engine: real ones do not fit on one machine.
+const REAL_REPLICAS_MAX: u32 = 9;
+
 /// The kinds of engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum EngineKind {
@@ -54,6 +57,11 @@ impl Engine {
                 bail!("set {SERVER} and {MODEL}, or use --engine mock")
             }
         }
+    }
+
+    /// The same, or the mock engine where there are many replicas.
+    pub(crate) fn for_replicas(&self, replicas: u32) -> Self {
+        if replicas > REAL_REPLICAS_MAX { Engine::Mock } else { self.clone() }
     }
 
     /// Its name.
@@ -99,5 +107,7 @@ mod tests {
         assert_eq!(Engine::choose(Some(EngineKind::Mock), full).unwrap(), Engine::Mock);
         let error = Engine::choose(Some(EngineKind::Llama), none).unwrap_err();
         assert!(error.to_string().contains(SERVER), "{error}");
+        let real = Engine::Llama(model);
+        assert_eq!((real.for_replicas(3), real.for_replicas(100)), (real.clone(), Engine::Mock));
     }
 }

@@ -1,7 +1,7 @@
-//! A scenario's faults as signals to real processes. Whom a fault hits is found out when it happens, by asking a node that
+//! A scenario's faults, done to real processes and what surrounds them. Whom a fault hits is found out when it happens, by asking a node that
 //! is up; a fault that finds nobody is tried again a little later, a few times.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use anyhow::bail;
@@ -21,6 +21,8 @@ const ASK_PATIENCE: Duration = Duration::from_secs(3);
 pub(crate) struct Faults {
     plan: VecDeque<(Duration, Fault, u32)>,
     victims: Vec<usize>,
+    /// How far nodes' wall clocks are ahead, in milliseconds.
+    ahead_ms: BTreeMap<usize, i64>,
     /// Nodes that a rolling restart has still to visit, last first.
     pub(crate) roll: Vec<usize>,
     /// When nodes were taken away.
@@ -33,7 +35,14 @@ impl Faults {
     /// The faults of a scenario whose time began at `began`.
     pub(crate) fn new(scenario: &Scenario, began: Duration) -> Self {
         let plan = scenario.steps.iter().map(|(when, fault)| (began + *when, fault.clone(), 0));
-        Self { plan: plan.collect(), victims: Vec::new(), roll: Vec::new(), strikes: Vec::new(), last: began }
+        Self {
+            plan: plan.collect(),
+            victims: Vec::new(),
+            ahead_ms: BTreeMap::new(),
+            roll: Vec::new(),
+            strikes: Vec::new(),
+            last: began,
+        }
     }
 
     /// Whether all have happened.
@@ -75,36 +84,83 @@ impl Faults {
         clients: &Clients,
     ) -> anyhow::Result<bool> {
         match fault {
-            Fault::Heal => {}
+            Fault::Heal => cluster.heal()?,
             Fault::RollingRestart => self.roll = (0..cluster.len()).rev().collect(),
-            Fault::KillEngine(name) => {
+            Fault::OneWay(from, to) => {
+                cluster.lab.net()?.rules().change(*from, *to, |link| link.cut = true);
+            }
+            Fault::KillEngine(name) | Fault::HangEngine(name) => {
                 let Some(host) = host_of(name, cluster, clients).await else { return Ok(false) };
                 let Some(engine) = cluster.pid(host).and_then(child_of) else { return Ok(false) };
+                let signal =
+                    if matches!(fault, Fault::KillEngine(_)) { libc::SIGKILL } else { libc::SIGSTOP };
                 // SAFETY: takes no pointers. The engine is a child of a node of ours that was alive just now.
-                unsafe { libc::kill(engine, libc::SIGKILL) };
+                unsafe { libc::kill(engine, signal) };
             }
-            Fault::Kill(who) | Fault::Restart(who) | Fault::Wipe(who) | Fault::Pause(who, _) => {
+            Fault::Kill(who)
+            | Fault::Restart(who)
+            | Fault::Wipe(who)
+            | Fault::Pause(who, _)
+            | Fault::Isolate(who)
+            | Fault::Delay(who, _)
+            | Fault::Lose(who, _)
+            | Fault::FillDisk(who)
+            | Fault::ClockJump(who, _) => {
                 let hit = self.find(who, scenario, cluster, clients).await;
                 if hit.is_empty() {
                     return Ok(false);
                 }
                 let now = clients.outside.now();
-                if !matches!(fault, Fault::Restart(_)) {
-                    self.strikes.push(Strike::new(&verb(fault), now, cluster.names(&hit), true));
+                if let Some(what) = verb(fault) {
+                    self.strikes.push(Strike::new(what, now, cluster.names(&hit), takes_away(fault)));
                 }
-                for number in &hit {
-                    match fault {
-                        Fault::Kill(_) => cluster.kill(*number, now).await,
-                        Fault::Wipe(_) => cluster.wipe(*number, now).await?,
-                        Fault::Pause(_, span) => cluster.pause(*number, *span, now),
-                        _ => cluster.start(*number)?,
-                    }
-                }
+                self.hit(&hit, fault, cluster, now).await?;
                 self.victims = hit;
             }
-            other => bail!("{other:?} needs the simulator"),
+            Fault::PowerOff(_) | Fault::SlowDisk(..) => bail!("{fault:?} needs the simulator"),
         }
         Ok(true)
+    }
+
+    /// Does a fault to those whom it hits.
+    async fn hit(
+        &mut self,
+        hit: &[usize],
+        fault: &Fault,
+        cluster: &mut Cluster,
+        now: Duration,
+    ) -> anyhow::Result<()> {
+        let nodes: Vec<usize> = (0..cluster.len()).collect();
+        // A zone is hit as a whole: its nodes still reach each other.
+        let others: Vec<usize> = nodes.into_iter().filter(|node| !hit.contains(node)).collect();
+        match fault {
+            Fault::Isolate(_) => {
+                cluster.lab.net()?.rules().between(hit, &others, |link| link.cut = true);
+            }
+            Fault::Delay(_, delay) => {
+                cluster.lab.net()?.rules().between(hit, &others, |link| link.delay = *delay);
+            }
+            Fault::Lose(_, permille) => {
+                cluster.lab.net()?.rules().between(hit, &others, |link| link.lost_permille = *permille);
+            }
+            _ => {}
+        }
+        for number in hit {
+            match fault {
+                Fault::Kill(_) => cluster.kill(*number, now).await,
+                Fault::Restart(_) => cluster.start(*number)?,
+                Fault::Wipe(_) => cluster.wipe(*number, now).await?,
+                Fault::Pause(_, span) => cluster.pause(*number, *span, now),
+                Fault::FillDisk(_) => cluster.fill_disk(*number)?,
+                Fault::ClockJump(_, by) => {
+                    let ahead = self.ahead_ms.entry(*number).or_default();
+                    *ahead += by;
+                    cluster.lab.set_clock(*number, *ahead)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Goes on with a rolling restart: stops the next node gracefully and starts it again.
@@ -132,14 +188,25 @@ impl Faults {
     }
 }
 
-fn verb(fault: &Fault) -> String {
+/// What is told of a fault; nothing of one that ends another.
+fn verb(fault: &Fault) -> Option<&'static str> {
     match fault {
-        Fault::Kill(Who::Leader) => "leader killed",
-        Fault::Kill(_) => "killed",
-        Fault::Wipe(_) => "wiped",
-        _ => "frozen",
+        Fault::Kill(Who::Leader) => Some("leader killed"),
+        Fault::Kill(_) => Some("killed"),
+        Fault::Wipe(_) => Some("wiped"),
+        Fault::Pause(..) => Some("frozen"),
+        Fault::Isolate(_) => Some("cut off"),
+        Fault::Delay(..) => Some("far away"),
+        Fault::Lose(..) => Some("hard to reach"),
+        Fault::FillDisk(_) => Some("out of disk"),
+        Fault::ClockJump(..) => Some("given another time"),
+        _ => None,
     }
-    .to_owned()
+}
+
+/// Whether a fault takes replicas away, so that they must be made elsewhere.
+fn takes_away(fault: &Fault) -> bool {
+    matches!(fault, Fault::Kill(_) | Fault::Wipe(_) | Fault::Isolate(_) | Fault::FillDisk(_))
 }
 
 /// The node that leads, as one that is up knows.

@@ -105,6 +105,8 @@ pub(crate) struct Figures {
     pub(crate) writes: u32,
     /// Linearizable reads that were answered, one a register.
     pub(crate) reads: u32,
+    /// Replicas that moved or started again though nothing happened to their node.
+    pub(crate) healthy_moved: Option<usize>,
 }
 
 impl Figures {
@@ -146,6 +148,9 @@ impl Figures {
         time("writes_resume_ms", &|cost| cost.writes_resume);
         if let Some(slowest) = self.slowest_chat {
             fields.insert("slowest_chat_ms".to_owned(), json!(slowest.as_millis() as u64));
+        }
+        if let Some(count) = self.healthy_moved {
+            fields.insert("healthy_replicas_moved".to_owned(), json!(count));
         }
         for (kind, count) in &self.calls {
             fields.insert(kind.clone(), json!(count));

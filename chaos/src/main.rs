@@ -5,24 +5,33 @@
 mod check;
 mod cluster;
 mod engine;
+mod failover;
 mod faults;
 mod figures;
+mod lab;
+mod net;
 mod outside;
 mod place;
 mod process;
 mod report;
 mod run;
+mod soak;
+mod stay;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
-use sim::scenario::{NAMES, Scenario, named};
+use sim::scenario::{CORE, NAMES, Scenario, named};
 use tokio::signal::unix::{SignalKind, signal};
 
 use engine::{Engine, EngineKind};
+use failover::FailoverArgs;
+use lab::{Needs, lacking};
 use report::{Outcome, Summary};
+use run::Watch;
+use soak::SoakArgs;
 
 /// LLMHub's scenarios on real processes.
 #[derive(Debug, Parser)]
@@ -36,15 +45,25 @@ struct Cli {
 enum Command {
     /// Run scenarios
     Run(RunArgs),
+    /// Kill leaders under load, and measure how long nobody can write
+    Failover(FailoverArgs),
+    /// Load and random faults for a long time, and a look at what grows
+    Soak(SoakArgs),
     /// List the scenarios
     List,
 }
 
+/// The exit status when nothing failed and something could not be run here, as test harnesses have it.
+const SKIPPED: u8 = 77;
+
 #[derive(Debug, Args)]
 struct RunArgs {
     /// Run every scenario
-    #[arg(long, conflicts_with = "scenario", required_unless_present = "scenario")]
+    #[arg(long, conflicts_with_all = ["core", "scenario"], required_unless_present_any = ["core", "scenario"])]
     all: bool,
+    /// Run those that every change is held to
+    #[arg(long, conflicts_with = "scenario")]
+    core: bool,
     /// Run this one
     #[arg(long, value_name = "NAME")]
     scenario: Option<String>,
@@ -72,6 +91,8 @@ fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         Command::Run(args) => start(args),
+        Command::Failover(args) => fail_over(args),
+        Command::Soak(args) => soak(args),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -80,32 +101,63 @@ fn main() -> ExitCode {
 }
 
 fn start(args: RunArgs) -> anyhow::Result<ExitCode> {
+    let scenarios = chosen(&args)?;
+    let secluded = match scenarios.iter().any(|scenario| Needs::of(scenario).seclusion()) {
+        // Before there are other threads.
+        true => net::leave_host().map_err(|error| error.to_string()),
+        false => Ok(()),
+    };
     // One thread: the kernel ends a node when the thread that started it ends, and this one stays to the end.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(run_or_stop(args))
+    runtime.block_on(or_stop(Box::pin(run_all(args, &scenarios, &secluded))))
 }
 
-/// Runs until done or told to stop; nodes that still run end with their cluster.
-async fn run_or_stop(args: RunArgs) -> anyhow::Result<ExitCode> {
+fn fail_over(args: FailoverArgs) -> anyhow::Result<ExitCode> {
+    let llmhub = program(args.llmhub.as_deref())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(or_stop(Box::pin(failover::run(args, llmhub))))
+}
+
+fn soak(args: SoakArgs) -> anyhow::Result<ExitCode> {
+    let llmhub = program(args.llmhub.as_deref())?;
+    // Before there are other threads.
+    let secluded = net::leave_host().map_err(|error| error.to_string());
+    let mut scenario = soak::scenario(&args, true);
+    if let Some(why) = lacking(&scenario, &secluded) {
+        println!("faults of the network are left out: {why}");
+        scenario = soak::scenario(&args, false);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(or_stop(Box::pin(soak::run(args, scenario, llmhub))))
+}
+
+/// Works until done or told to stop; nodes that still run end with their cluster.
+async fn or_stop(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
-        done = Box::pin(run_all(args)) => done,
+        done = work => done,
         _ = interrupt.recv() => bail!("interrupted"),
         _ = terminate.recv() => bail!("told to stop"),
     }
 }
 
-async fn run_all(args: RunArgs) -> anyhow::Result<ExitCode> {
-    let scenarios = chosen(&args)?;
+async fn run_all(
+    args: RunArgs,
+    scenarios: &[Scenario],
+    secluded: &Result<(), String>,
+) -> anyhow::Result<ExitCode> {
     let llmhub = program(args.llmhub.as_deref())?;
     let engine = Engine::choose(args.engine, |name| std::env::var(name).ok())?;
     println!("{} with the {} engine", llmhub.display(), engine.name());
     let mut outcomes: Vec<Outcome> = Vec::new();
     for round in 0..args.rounds {
-        for scenario in &scenarios {
+        for scenario in scenarios {
             println!("{} …", scenario.name);
-            let outcome = run::run(scenario, &llmhub, &engine, round).await;
+            let outcome = match lacking(scenario, secluded) {
+                Some(why) => Outcome::skipped(scenario, why),
+                None => run::run(scenario, &llmhub, &engine, round, Watch::default()).await,
+            };
             print!("{}", report::story(&outcome));
             outcomes.push(outcome);
         }
@@ -116,13 +168,19 @@ async fn run_all(args: RunArgs) -> anyhow::Result<ExitCode> {
         std::fs::write(file, text).with_context(|| format!("write {}", file.display()))?;
     }
     print!("{}", summary.table());
-    let all_passed = outcomes.iter().all(Outcome::passed);
-    Ok(if all_passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if outcomes.iter().any(Outcome::failed) {
+        ExitCode::FAILURE
+    } else if outcomes.iter().any(|outcome| outcome.skipped.is_some()) {
+        ExitCode::from(SKIPPED)
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 fn chosen(args: &RunArgs) -> anyhow::Result<Vec<Scenario>> {
     let names: Vec<&str> = match &args.scenario {
         Some(name) => vec![name],
+        None if args.core => CORE.to_vec(),
         None => NAMES.to_vec(),
     };
     let mut scenarios = Vec::new();

@@ -6,11 +6,16 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use sim::scenario::Scenario;
 
+use crate::net;
+
 /// Ports are taken from here: below those that the system gives to outgoing connections, which could take the port of a
 /// node while it is down.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 /// From one try for a free port to the next.
 const PORT_STEP: u16 = 2;
+/// The ports of a node that has a network of its own.
+const HTTP_PORT: u16 = 6602;
+const CLUSTER_PORT: u16 = 7602;
 
 /// One node's place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,16 +36,32 @@ pub(crate) struct Place {
     pub(crate) cluster: SocketAddr,
 }
 
-/// The places of a scenario's nodes below a folder. `start` spreads concurrent runs over the ports.
+/// Where nodes can be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spread {
+    /// On loopback, each on ports of its own; the number spreads concurrent runs over the ports.
+    Ports(u32),
+    /// On the same ports, each in a network namespace of its own.
+    Namespaces,
+}
+
+/// The places of a scenario's nodes below a folder.
 ///
 /// # Errors
 /// When there are not enough free ports.
-pub(crate) fn places(scenario: &Scenario, folder: &Path, start: u32) -> anyhow::Result<Vec<Place>> {
-    let mut ports = free_ports(start);
+pub(crate) fn places(scenario: &Scenario, folder: &Path, spread: Spread) -> anyhow::Result<Vec<Place>> {
+    let mut ports = free_ports(if let Spread::Ports(start) = spread { start } else { 0 });
     let mut places = Vec::new();
     for number in 0..scenario.nodes {
-        let (Some(http), Some(cluster)) = (ports.next(), ports.next()) else {
-            bail!("there are not enough free ports in {PORTS:?}");
+        let (http, cluster) = match spread {
+            Spread::Namespaces => {
+                let at = |port| SocketAddr::from((net::addr(number), port));
+                (at(HTTP_PORT), at(CLUSTER_PORT))
+            }
+            Spread::Ports(_) => match (ports.next(), ports.next()) {
+                (Some(http), Some(cluster)) => (http, cluster),
+                _ => bail!("there are not enough free ports in {PORTS:?}"),
+            },
         };
         let name = format!("n{}", number + 1);
         places.push(Place {
@@ -77,6 +98,10 @@ impl Place {
         args.push(self.data.display().to_string());
         args.extend(["--http".to_owned(), self.http.to_string()]);
         args.extend(["--cluster".to_owned(), self.cluster.to_string()]);
+        if !self.http.ip().is_loopback() {
+            // Nobody but the run is in its namespaces.
+            args.push("--allow-plain-http".to_owned());
+        }
         if let Some(root) = model_root {
             args.extend(["--model-root".to_owned(), root.display().to_string()]);
         }
@@ -91,7 +116,7 @@ mod tests {
     #[test]
     fn nodes_have_ports_of_their_own_and_the_scenarios_zones() {
         let scenario = Scenario::nodes(5);
-        let places = places(&scenario, Path::new("/d"), std::process::id()).unwrap();
+        let places = places(&scenario, Path::new("/d"), Spread::Ports(std::process::id())).unwrap();
         let mut ports: Vec<_> = places.iter().flat_map(|place| [place.http, place.cluster]).collect();
         ports.sort();
         ports.dedup();
@@ -100,6 +125,14 @@ mod tests {
         let args = places[0].args(Some(Path::new("/m"))).join(" ");
         assert!(args.starts_with("node --name n1 --zone az1 --data /d/n1 --http 127.0.0.1:"), "{args}");
         assert!(args.ends_with("--model-root /m"), "{args}");
+    }
+
+    #[test]
+    fn nodes_in_namespaces_differ_by_address_and_say_that_theirs_is_private() {
+        let places = places(&Scenario::nodes(2), Path::new("/d"), Spread::Namespaces).unwrap();
+        assert_eq!(places[0].http.port(), places[1].http.port());
+        assert_ne!(places[0].http.ip(), places[1].http.ip());
+        assert!(places[0].args(None).contains(&"--allow-plain-http".to_owned()));
     }
 
     #[test]

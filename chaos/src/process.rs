@@ -2,8 +2,9 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::RawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
 use anyhow::Context;
@@ -25,6 +26,17 @@ pub(crate) struct Join<'a> {
     pub(crate) token: &'a str,
 }
 
+/// What a node's process is surrounded by.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Around {
+    /// The folder below which it may read models.
+    pub(crate) model_root: Option<PathBuf>,
+    /// The network namespace it enters.
+    pub(crate) namespace: Option<RawFd>,
+    /// Variables that it gets besides those of the driver.
+    pub(crate) variables: Vec<(String, String)>,
+}
+
 /// A node that was started and not waited for yet.
 pub(crate) struct Process {
     child: Child,
@@ -38,20 +50,21 @@ impl Process {
     pub(crate) fn start(
         llmhub: &Path,
         place: &Place,
-        model_root: Option<&Path>,
+        around: &Around,
         join: Option<Join<'_>>,
     ) -> anyhow::Result<Self> {
         let log = log_of(place).with_context(|| format!("open {}", place.log.display()))?;
         let mut command = Command::new(llmhub);
-        command.args(place.args(model_root)).env_remove(TOKEN);
+        command.args(place.args(around.model_root.as_deref())).env_remove(TOKEN);
+        command.envs(around.variables.iter().map(|(name, value)| (name, value)));
         if let Some(join) = join {
             command.arg("--join").args(join.seeds).env(TOKEN, join.token);
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         command.process_group(0).kill_on_drop(true);
-        let driver = std::process::id();
+        let (driver, namespace) = (std::process::id(), around.namespace);
         // SAFETY: the closure calls only functions that are safe between fork and exec, and allocates nothing.
-        unsafe { command.pre_exec(move || die_with_parent(driver)) };
+        unsafe { command.pre_exec(move || die_with_parent(driver).and_then(|()| enter(namespace))) };
         let child = command.spawn().with_context(|| format!("start {}", llmhub.display()))?;
         Ok(Self { child })
     }
@@ -108,7 +121,7 @@ fn log_of(place: &Place) -> io::Result<File> {
 ///
 /// # Errors
 /// When that end came first.
-fn die_with_parent(parent: u32) -> io::Result<()> {
+pub(crate) fn die_with_parent(parent: u32) -> io::Result<()> {
     // SAFETY: both calls take no pointers and are safe between fork and exec.
     unsafe {
         if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
@@ -117,6 +130,19 @@ fn die_with_parent(parent: u32) -> io::Result<()> {
         if u32::try_from(libc::getppid()) != Ok(parent) {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }
+    }
+    Ok(())
+}
+
+/// Called in the child: enters a network namespace, if there is one to enter.
+///
+/// # Errors
+/// What the system refuses.
+fn enter(namespace: Option<RawFd>) -> io::Result<()> {
+    let Some(namespace) = namespace else { return Ok(()) };
+    // SAFETY: takes no pointers, and the driver holds the namespace open for as long as there are nodes.
+    if unsafe { libc::setns(namespace, libc::CLONE_NEWNET) } != 0 {
+        return Err(io::Error::last_os_error());
     }
     Ok(())
 }

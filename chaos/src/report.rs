@@ -13,6 +13,7 @@ use sim::invariants::Violation;
 use sim::scenario::Scenario;
 
 use crate::figures::{Cost, Figures};
+use crate::soak::sample::Sample;
 
 /// How much of a log's end is told when a run failed, in bytes.
 const TAIL_BYTES: usize = 2_000;
@@ -30,10 +31,14 @@ pub(crate) struct Outcome {
     pub(crate) round: u32,
     /// How long it took.
     pub(crate) took: Duration,
+    /// Why it was not run at all.
+    pub(crate) skipped: Option<String>,
     /// What should not be.
     pub(crate) violations: Vec<Violation>,
     /// What was measured.
     pub(crate) figures: Figures,
+    /// What nodes took of the machine, if that was watched.
+    pub(crate) samples: Vec<Sample>,
     /// What clients did and saw.
     pub(crate) entries: Vec<Entry>,
     /// Where the logs of a run that failed are.
@@ -49,9 +54,19 @@ impl Outcome {
         Self { scenario: scenario.name.clone(), replicas, round, ..Self::default() }
     }
 
-    /// Whether everything held.
+    /// Of one that this machine cannot run.
+    pub(crate) fn skipped(scenario: &Scenario, why: String) -> Self {
+        Self { skipped: Some(why), ..Self::new(scenario, 0) }
+    }
+
+    /// Whether it was run and everything held.
     pub(crate) fn passed(&self) -> bool {
-        self.violations.is_empty()
+        self.skipped.is_none() && self.violations.is_empty()
+    }
+
+    /// Whether something did not hold.
+    pub(crate) fn failed(&self) -> bool {
+        !self.violations.is_empty()
     }
 }
 
@@ -64,7 +79,15 @@ impl Folder {
     /// # Errors
     /// When it cannot be made.
     pub(crate) fn new(scenario: &Scenario, round: u32) -> anyhow::Result<Self> {
-        let name = format!("llmhub-chaos-{}-{}-{round}", std::process::id(), scenario.name);
+        Self::named(&format!("{}-{round}", scenario.name))
+    }
+
+    /// An empty folder for something else.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(crate) fn named(what: &str) -> anyhow::Result<Self> {
+        let name = format!("llmhub-chaos-{}-{what}", std::process::id());
         let path = std::env::temp_dir().join(name);
         let made = fs::DirBuilder::new().mode(0o700).create(&path);
         made.with_context(|| format!("make {}", path.display()))?;
@@ -138,6 +161,9 @@ pub(crate) fn story(outcome: &Outcome) -> String {
     if let Some(folder) = &outcome.folder {
         text.push_str(&format!("  logs: {}\n", folder.display()));
     }
+    if let Some(why) = &outcome.skipped {
+        return format!("  SKIPPED: {why}\n");
+    }
     let verdict = if outcome.passed() { "passed" } else { "FAILED" };
     text.push_str(&format!("  {verdict} in {:.1} s\n", outcome.took.as_secs_f64()));
     text
@@ -175,6 +201,9 @@ impl Summary<'_> {
             if self.outcomes.iter().any(|other| other.round > 0) {
                 run["name"] = json!(format!("{} {}", outcome.scenario, outcome.round + 1));
             }
+            if let Some(why) = &outcome.skipped {
+                run["skipped"] = json!(why);
+            }
             if outcome.replicas > 0 {
                 run["replicas"] = json!(outcome.replicas);
             }
@@ -197,9 +226,13 @@ impl Summary<'_> {
                 text.push_str(&format!("{label:width$}  {name:32} {value:>8}\n"));
             }
         }
-        let passed = self.outcomes.iter().filter(|outcome| outcome.passed()).count();
-        text.push_str(&format!("{passed} passed, {} failed\n", self.outcomes.len() - passed));
-        text
+        let count = |test: fn(&Outcome) -> bool| self.outcomes.iter().filter(|o| test(o)).count();
+        let skipped = count(|outcome| outcome.skipped.is_some());
+        text.push_str(&format!("{} passed, {} failed", count(Outcome::passed), count(Outcome::failed)));
+        if skipped > 0 {
+            text.push_str(&format!(", {skipped} SKIPPED: this machine cannot run them"));
+        }
+        text + "\n"
     }
 }
 
@@ -223,6 +256,16 @@ mod tests {
         let outcomes = [outcome("a", Vec::new()), outcome("b", broken())];
         let table = Summary { engine: "mock", outcomes: &outcomes }.table();
         assert!(table.ends_with("\n1 passed, 1 failed\n"), "{table}");
+    }
+
+    #[test]
+    fn what_was_skipped_neither_passed_nor_failed() {
+        let why = "it needs root".to_owned();
+        let outcomes = [outcome("a", Vec::new()), Outcome::skipped(&Scenario::nodes(3), why)];
+        assert!(!outcomes[1].passed() && !outcomes[1].failed());
+        assert!(story(&outcomes[1]).contains("SKIPPED: it needs root"));
+        let table = Summary { engine: "mock", outcomes: &outcomes }.table();
+        assert!(table.contains("\n1 passed, 0 failed, 1 SKIPPED: "), "{table}");
     }
 
     #[test]

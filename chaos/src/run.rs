@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use domain::decide::voters;
 use sim::history::History;
 use sim::invariants::Violation;
 use sim::scenario::{Check, Load, Scenario};
@@ -20,9 +19,12 @@ use crate::cluster::Cluster;
 use crate::engine::Engine;
 use crate::faults::Faults;
 use crate::figures::{Figures, Strike, whole_without};
+use crate::lab::Lab;
 use crate::outside::RealOutside;
-use crate::place;
+use crate::place::{self, Spread};
 use crate::report::{Folder, Outcome};
+use crate::soak::sample::Sampler;
+use crate::stay::{Placement, disturbed, placement};
 
 /// How often the driver looks after its nodes.
 const TICK: Duration = Duration::from_millis(50);
@@ -32,6 +34,8 @@ const SETUP_MAX: Duration = Duration::from_secs(90);
 const FINISH_MAX: Duration = Duration::from_secs(120);
 /// How long an answer to the driver's own looks may take.
 const LOOK_PATIENCE: Duration = Duration::from_secs(2);
+/// How many replicas that did not stay are told one by one.
+const MOVED_TOLD_MAX: usize = 5;
 /// How long a rolling restart waits for one node before it goes on.
 const ROLL_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -44,8 +48,21 @@ pub(crate) fn with_replicas(mut scenario: Scenario, replicas: u32) -> Scenario {
     scenario
 }
 
+/// What is looked at while a scenario runs, besides what is judged.
+#[derive(Default)]
+pub(crate) struct Watch {
+    /// What nodes take of the machine.
+    pub(crate) sampler: Option<Sampler>,
+}
+
 /// Runs a scenario on fresh nodes.
-pub(crate) async fn run(scenario: &Scenario, llmhub: &Path, engine: &Engine, round: u32) -> Outcome {
+pub(crate) async fn run(
+    scenario: &Scenario,
+    llmhub: &Path,
+    engine: &Engine,
+    round: u32,
+    watch: Watch,
+) -> Outcome {
     let began = Instant::now();
     let mut outcome = Outcome::new(scenario, round);
     let folder = match Folder::new(scenario, round) {
@@ -56,7 +73,10 @@ pub(crate) async fn run(scenario: &Scenario, llmhub: &Path, engine: &Engine, rou
         }
     };
     match Run::new(scenario, llmhub, engine, folder.path(), round) {
-        Ok(mut run) => Box::pin(run.all(&mut outcome)).await,
+        Ok(mut run) => {
+            run.watch = watch;
+            Box::pin(run.all(&mut outcome)).await;
+        }
         Err(error) => outcome.violations.push(failed(&error)),
     }
     outcome.took = began.elapsed();
@@ -70,28 +90,42 @@ fn failed(error: &anyhow::Error) -> Violation {
 
 struct Run<'a> {
     scenario: &'a Scenario,
-    engine: &'a Engine,
+    engine: Engine,
     cluster: Cluster,
     outside: Arc<RealOutside>,
     history: Arc<History>,
+    /// Where replicas were before the first fault, and after the last.
+    placements: Option<(Placement, Placement)>,
+    watch: Watch,
 }
 
 impl<'a> Run<'a> {
     fn new(
         scenario: &'a Scenario,
         llmhub: &Path,
-        engine: &'a Engine,
+        engine: &Engine,
         folder: &Path,
         round: u32,
     ) -> anyhow::Result<Self> {
-        let places = place::places(scenario, folder, std::process::id().wrapping_add(round))?;
+        let mut lab = Lab::new(scenario, folder, engine.model_root(), round.into())?;
+        let spread = match lab.net() {
+            Ok(_) => Spread::Namespaces,
+            Err(_) => Spread::Ports(std::process::id().wrapping_add(round)),
+        };
+        let places = place::places(scenario, folder, spread)?;
+        for place in &places {
+            lab.prepare(place)?;
+        }
         let outside = RealOutside::new(places.iter().map(|place| place.http).collect(), round.into());
+        let replicas = scenario.deployments.iter().map(|(_, replicas)| *replicas).max();
         Ok(Self {
             scenario,
-            engine,
-            cluster: Cluster::new(llmhub, engine.model_root(), places),
+            engine: engine.for_replicas(replicas.unwrap_or_default()),
+            cluster: Cluster::new(llmhub, lab, places),
             outside: Arc::new(outside),
             history: Arc::default(),
+            placements: None,
+            watch: Watch::default(),
         })
     }
 
@@ -114,9 +148,24 @@ impl<'a> Run<'a> {
         };
         outcome.violations.extend(verdict(self.scenario, &remains));
         outcome.figures = Figures::of(&strikes, &entries, &self.cluster.outages);
+        self.judge_placements(&strikes, outcome);
         outcome.entries = entries;
+        outcome.samples = self.watch.sampler.take().map(|sampler| sampler.samples).unwrap_or_default();
         for number in 0..self.cluster.len() {
             self.cluster.kill(number, Duration::MAX).await;
+        }
+    }
+
+    /// Counts the replicas that did not stay, and complains where the scenario says that they must.
+    fn judge_placements(&self, strikes: &[Strike], outcome: &mut Outcome) {
+        let Some((before, after)) = &self.placements else { return };
+        let taken = strikes.iter().filter(|strike| strike.sudden);
+        let hit: Vec<String> = taken.flat_map(|strike| strike.hit.clone()).collect();
+        let moved = disturbed(before, after, &hit);
+        outcome.figures.healthy_moved = Some(moved.len());
+        if self.scenario.always.contains(&Check::HealthyStay) {
+            let tell = |what| Violation { check: Check::HealthyStay, what };
+            outcome.violations.extend(moved.into_iter().take(MOVED_TOLD_MAX).map(tell));
         }
     }
 
@@ -127,6 +176,7 @@ impl<'a> Run<'a> {
     ) -> anyhow::Result<()> {
         let clients = self.set_up().await?;
         let mut faults = Faults::new(self.scenario, self.now());
+        let before = self.placement(&clients).await;
         clients.start(&self.scenario.load);
         let disturbed = self.disturb(&clients, &mut faults).await;
         strikes.append(&mut faults.strikes);
@@ -142,30 +192,33 @@ impl<'a> Run<'a> {
         }
         // Clients went on for a while after the last fault: that time counts, but for a little to look again.
         let limit = (faults.last + self.scenario.converge_within).max(self.now() + Duration::from_secs(5));
-        self.until_well(&clients, limit, "the cluster does not become well again").await?;
+        self.cluster.until_well(&clients, limit, "the cluster does not become well again").await?;
+        let after = self.placement(&clients).await;
+        self.placements = before.zip(after);
         for number in 0..self.cluster.len() {
             held.push(self.read(&clients, number, limit).await);
         }
         Ok(())
     }
 
+    /// Where replicas are, as some node tells; nothing where nothing is deployed.
+    async fn placement(&self, clients: &Clients) -> Option<Placement> {
+        let node = self.cluster.some_up(0).filter(|_| !self.scenario.deployments.is_empty())?;
+        let ask = Ask::get("/api/deployments");
+        let reply = timeout(LOOK_PATIENCE, clients.ask(node, &ask)).await.ok()?;
+        reply.ok().map(placement)
+    }
+
     /// Starts all nodes and deploys what the scenario wants.
     async fn set_up(&mut self) -> anyhow::Result<Clients> {
         let limit = self.now() + SETUP_MAX;
-        let key = self.cluster.found().await?;
-        let clients = Clients::new(self.outside.clone(), &key, self.history.clone());
-        let token = timeout(SETUP_MAX, operator::make_token(&clients)).await;
-        self.cluster.join_with(token.context("the first node makes no join token")?);
-        for number in 1..self.cluster.len() {
-            self.cluster.start(number)?;
-        }
-        self.until_well(&clients, limit, "the nodes do not get ready").await?;
+        let clients = self.cluster.assemble(self.outside.clone(), self.history.clone()).await?;
         for (name, replicas) in &self.scenario.deployments {
             let body = self.engine.deployment(name, *replicas);
             let deployed = timeout(SETUP_MAX, operator::deploy(&clients, &body)).await;
             deployed.with_context(|| format!("{name} cannot be deployed"))?;
         }
-        self.until_well(&clients, limit, "the deployments do not get ready").await?;
+        self.cluster.until_well(&clients, limit, "the deployments do not get ready").await?;
         for model in self.models() {
             self.until_it_answers(&clients, &model, limit).await?;
         }
@@ -179,11 +232,16 @@ impl<'a> Run<'a> {
             self.cluster.keep_up(clients).await?;
             faults.due(self.scenario, &mut self.cluster, clients).await?;
             if !faults.roll.is_empty()
-                && (self.is_well(clients).await || self.now() > faults.last + ROLL_PATIENCE)
+                && (self.cluster.pending(clients).await.is_empty()
+                    || self.now() > faults.last + ROLL_PATIENCE)
             {
                 faults.roll_on(&mut self.cluster, clients).await?;
             }
             self.look_for_replicas(clients, faults).await;
+            let now = self.now();
+            if let Some(sampler) = &mut self.watch.sampler {
+                sampler.look(&self.cluster, now);
+            }
             sleep(TICK).await;
         }
         Ok(())
@@ -195,55 +253,12 @@ impl<'a> Run<'a> {
         if !strike.sudden || strike.whole_at.is_some() || self.scenario.deployments.is_empty() {
             return;
         }
-        let Some(node) = self.cluster.some_up(0) else { return };
+        let Some(node) = self.cluster.some_up_but(&strike.hit, 0) else { return };
         let ask = Ask::get("/api/deployments");
         let Ok(reply) = timeout(LOOK_PATIENCE, clients.ask(node, &ask)).await else { return };
         if reply.ok().is_some_and(|body| whole_without(body, &strike.hit)) {
             strike.whole_at = Some(self.now());
         }
-    }
-
-    async fn until_well(
-        &mut self,
-        clients: &Clients,
-        limit: Duration,
-        complaint: &str,
-    ) -> anyhow::Result<()> {
-        loop {
-            self.cluster.keep_up(clients).await?;
-            let pending = self.pending(clients).await;
-            if pending.is_empty() {
-                return Ok(());
-            }
-            if self.now() > limit {
-                bail!("{complaint}: {}", pending.join("; "));
-            }
-            sleep(TICK * 4).await;
-        }
-    }
-
-    async fn is_well(&self, clients: &Clients) -> bool {
-        self.pending(clients).await.is_empty()
-    }
-
-    /// What is not well yet, as every node tells; asks no further when one is not there.
-    async fn pending(&self, clients: &Clients) -> Vec<String> {
-        let nodes = self.cluster.len();
-        let mut pending = Vec::new();
-        for number in 0..nodes {
-            if !self.cluster.is_up(number) {
-                return vec![format!("node {number} is not ready")];
-            }
-            let told = timeout(LOOK_PATIENCE, operator::pending(clients, number, nodes)).await;
-            pending.extend(told.unwrap_or_else(|_| vec![format!("node {number} does not answer")]));
-            let status = timeout(LOOK_PATIENCE, clients.ask(number, &Ask::get("/api/status"))).await;
-            let status = status.ok().and_then(|reply| reply.ok().cloned()).unwrap_or_default();
-            let voting = status["voters"].as_array().map_or(0, Vec::len);
-            if voting != voters::wanted(nodes) || status["leader"].is_null() {
-                pending.push(format!("node {number} sees {voting} voters, leader {}", status["leader"]));
-            }
-        }
-        pending
     }
 
     /// Waits until a model answers through every node.

@@ -84,6 +84,9 @@ fn scenario_named(name: &str, seed: u64) -> anyhow::Result<Scenario> {
         return Ok(swarm::scenario(seed));
     }
     match named(name) {
+        Some(scenario) if scenario.needs_processes() => {
+            bail!("`{name}` needs real processes: use `chaos run --scenario {name}`")
+        }
         Some(scenario) => Ok(scenario),
         None => bail!("there is no scenario `{name}`: use {} or one of {}", swarm::NAME, NAMES.join(", ")),
     }

@@ -15,6 +15,20 @@ pub(crate) fn fault(error: &rocksdb::Error) -> Error {
     }
 }
 
+/// What an error while opening a directory means. RocksDB names the file of most; the folder is said with all.
+pub(crate) fn opening(path: &Path, error: &rocksdb::Error) -> Error {
+    let named = |text: String| {
+        let known = text.contains(&*path.to_string_lossy());
+        if known { text } else { format!("{}: {text}", path.display()) }
+    };
+    match fault(error) {
+        Error::Corrupt(text) => Error::Corrupt(named(text)),
+        // The folder was made just now: what is missing is a file of the data.
+        Error::Io(text) if text.contains("No such file") => Error::Corrupt(named(text)),
+        other => other,
+    }
+}
+
 /// What an error of the operating system means.
 pub(crate) fn io(path: &Path, error: &std::io::Error) -> Error {
     classify(format!("{}: {error}", path.display()))

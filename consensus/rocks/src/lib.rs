@@ -3,6 +3,7 @@
 //! that log for everyone who waits at the moment.
 
 mod fault;
+mod floor;
 mod options;
 mod sync;
 mod view;
@@ -20,6 +21,7 @@ use futures::future::ready;
 use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, WriteBatch};
 
 use fault::fault;
+use floor::Floor;
 use sync::Syncer;
 
 /// An open data directory. Dropping it syncs and closes it, once its views are dropped too.
@@ -34,13 +36,24 @@ impl RocksDisk {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         std::fs::create_dir_all(path).map_err(|e| fault::io(path, &e))?;
+        let logs = logs(path)?;
+        let floor = Floor::open(path)?;
         let options = options::database();
         let families = Family::ALL.map(options::family);
-        let db = Arc::new(DB::open_cf_descriptors(&options, path, families).map_err(|e| fault(&e))?);
+        let opened = DB::open_cf_descriptors(&options, path, families);
+        let db = Arc::new(opened.map_err(|e| fault::opening(path, &e))?);
         for family in Family::ALL {
             handle(&db, family)?;
         }
-        let syncer = Syncer::start(Arc::clone(&db)).map_err(|e| fault::io(path, &e))?;
+        let (found, durable) = (db.latest_sequence_number(), floor.write());
+        if found < durable {
+            return Err(Error::Corrupt(format!(
+                "{}: the log {} ends at write {found} and had been durable up to write {durable}",
+                path.display(),
+                logs.join(", ")
+            )));
+        }
+        let syncer = Syncer::start(Arc::clone(&db), floor).map_err(|e| fault::io(path, &e))?;
         tracing::info!("disk opened");
         Ok(Self { syncer, db })
     }
@@ -95,6 +108,25 @@ impl Disk for RocksDisk {
     fn view(&self) -> Box<dyn View> {
         Box::new(view::ThreadView::start(Arc::clone(&self.db)))
     }
+}
+
+/// The names of a directory's logs. Refuses one that holds data but not the file that every opening begins with: RocksDB would
+/// take it for a new one and clear it.
+fn logs(path: &Path) -> Result<Vec<String>, Error> {
+    let files = std::fs::read_dir(path).map_err(|e| fault::io(path, &e))?;
+    let mut names: Vec<String> =
+        files.flatten().map(|file| file.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    let ends = |name: &&String, end| Path::new(name).extension().is_some_and(|e| e == end);
+    let data = names.iter().find(|name| ends(name, "log") || ends(name, "sst"));
+    if let Some(data) = data
+        && !names.iter().any(|name| name == floor::CURRENT)
+    {
+        let head = path.join(floor::CURRENT);
+        return Err(Error::Corrupt(format!("{} is missing beside {data}", head.display())));
+    }
+    names.retain(|name| ends(&name, "log"));
+    Ok(names)
 }
 
 fn handle(db: &DB, family: Family) -> Result<&ColumnFamily, Error> {

@@ -21,11 +21,14 @@ pub(crate) fn database() -> Options {
     // Writes stay in the log's buffer until the sync thread flushes it: no IO on the caller's thread, one sync a group.
     options.set_manual_wal_flush(true);
     // A write torn off at the end was never acknowledged. Damage before the end is an error: after it may come writes that
-    // were, and a node that forgets what it acknowledged endangers the cluster.
+    // were, and a node that forgets what it acknowledged endangers the cluster. A log that was cut, or bent where RocksDB
+    // takes it for its end, reads like one that was torn: `floor` tells them apart.
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     // Families are flushed together, so that none gets ahead of another on disk.
     options.set_atomic_flush(true);
     options.set_paranoid_checks(true);
+    // A log that was closed must be there, and whole.
+    options.set_track_and_verify_wals_in_manifest(true);
     options.set_max_total_wal_size(WAL_BYTES_MAX);
     options.set_max_background_jobs(2);
     options.set_max_open_files(OPEN_FILES_MAX);

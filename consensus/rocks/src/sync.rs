@@ -11,6 +11,7 @@ use rocksdb::DB;
 use tokio::sync::oneshot;
 
 use crate::fault::fault;
+use crate::floor::Floor;
 
 /// More writers than this wait only if the disk hangs; then the next ones are told so.
 const WAITING_MAX: usize = 65_536;
@@ -35,11 +36,12 @@ struct State {
 }
 
 impl Syncer {
-    pub(crate) fn start(db: Arc<DB>) -> io::Result<Self> {
+    pub(crate) fn start(db: Arc<DB>, mut floor: Floor) -> io::Result<Self> {
         let queue = Arc::<Queue>::default();
         let served = Arc::clone(&queue);
-        let thread =
-            std::thread::Builder::new().name("disk-sync".to_owned()).spawn(move || serve(&served, &db))?;
+        let thread = std::thread::Builder::new()
+            .name("disk-sync".to_owned())
+            .spawn(move || serve(&served, &db, &mut floor))?;
         Ok(Self { queue, thread: Some(thread) })
     }
 
@@ -85,10 +87,12 @@ impl Queue {
     }
 }
 
-fn serve(queue: &Queue, db: &DB) {
+fn serve(queue: &Queue, db: &DB, floor: &mut Floor) {
     loop {
         let (group, last) = queue.next();
-        let result = db.flush_wal(true).map_err(|e| fault(&e));
+        let written = db.latest_sequence_number();
+        let synced = db.flush_wal(true).map_err(|e| fault(&e));
+        let result = synced.and_then(|()| floor.raise(written));
         if let Err(error) = &result {
             tracing::error!(%error, "disk sync failed");
         }

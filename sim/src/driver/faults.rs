@@ -126,14 +126,16 @@ impl Driver<'_> {
             | Fault::Pause(who, _)
             | Fault::Isolate(who)
             | Fault::Delay(who, _)
+            | Fault::Lose(who, _)
             | Fault::SlowDisk(who, _)
+            | Fault::FillDisk(who)
             | Fault::ClockJump(who, _) => {
                 let hit = self.find(who);
                 if hit.is_empty() {
                     return false;
                 }
+                self.faults.victims = hit.clone();
                 hit.iter().for_each(|host| self.hit(*host, fault, now));
-                self.faults.victims = hit;
             }
         }
         true
@@ -165,7 +167,11 @@ impl Driver<'_> {
                 self.faults.thaw.insert(host, now + *span);
             }
             Fault::Isolate(_) => {
-                others.iter().for_each(|other| self.sim.partition(name.as_str(), other.as_str()));
+                // A zone is cut off as a whole: its nodes still reach each other.
+                let along: Vec<String> = self.faults.victims.iter().map(|v| self.name(*v)).collect();
+                for other in others.iter().filter(|other| !along.contains(other)) {
+                    self.sim.partition(name.as_str(), other.as_str());
+                }
             }
             Fault::Delay(_, delay) => {
                 for other in &others {
@@ -173,6 +179,10 @@ impl Driver<'_> {
                 }
             }
             Fault::SlowDisk(_, latency) => self.world.hosts[host].platter.set_latency(*latency),
+            Fault::FillDisk(_) => {
+                let platter = &self.world.hosts[host].platter;
+                platter.set_capacity(Some(platter.bytes()));
+            }
             Fault::ClockJump(_, by) => {
                 self.world.hosts[host].skew_ms.fetch_add(*by, Ordering::Relaxed);
             }
@@ -224,6 +234,7 @@ impl Driver<'_> {
                 self.sim.set_link_max_message_latency(name.as_str(), other.as_str(), most);
             }
             self.world.hosts[host].platter.set_latency(DISK_LATENCY);
+            self.world.hosts[host].platter.set_capacity(None);
         }
     }
 

@@ -50,12 +50,13 @@ pub fn judge(checks: &[Check], evidence: &Evidence<'_>) -> Vec<Violation> {
             Check::EveryStreamEnds => calls::unended(evidence),
             Check::NoHang => calls::hung(evidence),
             Check::NoChatFails => calls::failed(evidence),
-            // These are looked for while it runs.
+            // These are looked for while it runs, some by one driver only.
             Check::OneLeader
             | Check::Agreement
             | Check::OneHostPerEpoch
             | Check::Converges
-            | Check::NoPanic => continue,
+            | Check::NoPanic
+            | Check::HealthyStay => continue,
         };
         violations.extend(found.into_iter().take(TOLD_MAX).map(|what| Violation { check: *check, what }));
     }

@@ -2,11 +2,12 @@
 //! what must hold. Two drivers run the same data: the simulator here, and `chaos` on real processes. A scenario knows
 //! neither.
 
+mod links;
 mod named;
 
 use std::time::Duration;
 
-pub use named::{NAMES, named};
+pub use named::{CORE, NAMES, named};
 
 /// Seconds.
 pub const fn s(seconds: u64) -> Duration {
@@ -46,19 +47,23 @@ pub enum Fault {
     Wipe(Who),
     /// It is frozen (SIGSTOP) for so long.
     Pause(Who, Duration),
-    /// No messages between it and the others, either way. Simulator only.
+    /// No messages between it, or them, and the others, either way.
     Isolate(Who),
-    /// Messages from the first node to the second vanish, those back arrive. Simulator only.
+    /// Messages from the first node to the second vanish, those back arrive.
     OneWay(usize, usize),
-    /// Messages between it and the others take that long. Simulator only.
+    /// Messages between it and the others take that long.
     Delay(Who, Duration),
+    /// Of a thousand packets between it and the others, so many vanish. Real processes only; the simulator has [`Weather`].
+    Lose(Who, u16),
+    /// Its disk is full, until all heals.
+    FillDisk(Who),
     /// Its disk takes that long to make a write durable. Simulator only.
     SlowDisk(Who, Duration),
-    /// Its wall clock jumps by so many milliseconds. Simulator only.
+    /// Its wall clock jumps by so many milliseconds.
     ClockJump(Who, i64),
     /// The engine of a replica of this deployment dies.
     KillEngine(String),
-    /// The engine of a replica of this deployment stops answering. Simulator only.
+    /// The engine of a replica of this deployment stops answering.
     HangEngine(String),
     /// One node after the other is stopped gracefully and started again, each when the one before is well.
     RollingRestart,
@@ -69,11 +74,12 @@ pub enum Fault {
 impl Fault {
     /// Whether only the simulator can do it.
     pub fn needs_simulator(&self) -> bool {
-        use Fault::{ClockJump, Delay, HangEngine, Isolate, OneWay, PowerOff, SlowDisk};
-        matches!(
-            self,
-            PowerOff(_) | Isolate(_) | OneWay(..) | Delay(..) | SlowDisk(..) | ClockJump(..) | HangEngine(_)
-        )
+        matches!(self, Fault::PowerOff(_) | Fault::SlowDisk(..))
+    }
+
+    /// Whether only real processes can do it.
+    pub fn needs_processes(&self) -> bool {
+        matches!(self, Fault::Lose(..))
     }
 }
 
@@ -115,6 +121,8 @@ pub enum Check {
     Converges,
     /// Nothing panics. Simulator only; real processes show it as a node that died.
     NoPanic,
+    /// No replica moves or starts again but those of nodes that were taken away. Real processes only.
+    HealthyStay,
 }
 
 impl Check {
@@ -132,6 +140,7 @@ impl Check {
             Check::NoChatFails => "no_chat_fails",
             Check::Converges => "converges",
             Check::NoPanic => "no_panic",
+            Check::HealthyStay => "healthy_stay",
         }
     }
 }
@@ -279,6 +288,11 @@ impl Scenario {
     pub fn needs_simulator(&self) -> bool {
         self.steps.iter().any(|(_, fault)| fault.needs_simulator())
     }
+
+    /// Whether only real processes can run it.
+    pub fn needs_processes(&self) -> bool {
+        self.steps.iter().any(|(_, fault)| fault.needs_processes())
+    }
 }
 
 /// Plain chats with a model, so many a second.
@@ -310,11 +324,12 @@ mod tests {
         let scenario = Scenario::nodes(3).at(s(9), Fault::Heal).at(s(2), Fault::RollingRestart);
         assert_eq!(scenario.steps[0].1, Fault::RollingRestart);
         assert!(!scenario.needs_simulator());
-        assert!(scenario.at(s(1), Fault::Isolate(Who::Leader)).needs_simulator());
+        assert!(scenario.at(s(1), Fault::PowerOff(Who::Leader)).needs_simulator());
     }
 
     #[test]
     fn every_name_has_a_scenario_that_real_processes_can_run() {
+        assert!(CORE.iter().all(|name| NAMES.contains(name)));
         for name in NAMES {
             let scenario = named(name).unwrap();
             assert_eq!(scenario.name, *name);

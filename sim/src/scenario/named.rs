@@ -1,14 +1,41 @@
 //! The scenarios that have a name: what a user fears most. Both drivers run them, so they use only what real processes
 //! can do too.
 
-use super::{Check, Fault, Scenario, Who, chats, ms, reads, s, streams, writes};
+use super::{Check, Fault, Scenario, Who, chats, links, ms, reads, s, streams, writes};
 
 /// The model of every named scenario.
-const TINY: &str = "tiny";
+pub(super) const TINY: &str = "tiny";
 
 /// All names.
-pub const NAMES: &[&str] =
-    &["leader_killed", "replica_host_killed_mid_stream", "zone_lost", "node_wiped", "rolling_restart"];
+pub const NAMES: &[&str] = &[
+    "leader_killed",
+    "replica_host_killed_mid_stream",
+    "zone_lost",
+    "node_wiped",
+    "rolling_restart",
+    "node_paused",
+    "zone_lost_100",
+    "leader_isolated",
+    "zone_cut",
+    "one_way",
+    "partial_partition",
+    "flapping_link",
+    "slow_link",
+    "lossy_links",
+    "disk_full",
+    "clock_jump",
+];
+
+/// What every change of the program is held to on real processes; the others take longer or need more of the machine.
+pub const CORE: &[&str] = &[
+    "leader_killed",
+    "replica_host_killed_mid_stream",
+    "zone_lost",
+    "node_wiped",
+    "rolling_restart",
+    "node_paused",
+    "leader_isolated",
+];
 
 /// The scenario of that name.
 pub fn named(name: &str) -> Option<Scenario> {
@@ -18,7 +45,11 @@ pub fn named(name: &str) -> Option<Scenario> {
         "zone_lost" => zone_lost(),
         "node_wiped" => node_wiped(),
         "rolling_restart" => rolling_restart(),
-        _ => return None,
+        "node_paused" => node_paused(),
+        "zone_lost_100" => zone_lost_100(),
+        "disk_full" => disk_full(),
+        "clock_jump" => clock_jump(),
+        _ => links::named(name)?,
     };
     Some(scenario.called(name))
 }
@@ -83,4 +114,55 @@ fn rolling_restart() -> Scenario {
         .for_at_least(s(26))
         .converges_within(s(60))
         .always(&[Check::NoChatFails])
+}
+
+/// A node is frozen for three seconds, half of its lease. Routers leave it alone for a while, and nothing moves.
+fn node_paused() -> Scenario {
+    Scenario::nodes(3)
+        .deploy(TINY, 3)
+        .load(writes(10))
+        .load(reads(10))
+        .load(chats(TINY, 20))
+        .load(streams(TINY, 3))
+        .at(s(5), Fault::Pause(Who::HostOf(TINY.to_owned()), s(3)))
+        .for_at_least(s(20))
+        .always(&[Check::HealthyStay])
+}
+
+/// A third of a hundred replicas goes with its zone: routed around, placed again on the rest, and nothing else moves.
+fn zone_lost_100() -> Scenario {
+    Scenario::nodes(6)
+        .deploy(TINY, 100)
+        .load(writes(5))
+        .load(chats(TINY, 40))
+        .at(s(5), Fault::Kill(Who::Zone(1)))
+        .at(s(32), Fault::Restart(Who::Victim))
+        .for_at_least(s(36))
+        .converges_within(s(60))
+        .always(&[Check::HealthyStay])
+}
+
+/// A node's disk is full. It says so and ends; the others go on, and with space it comes back.
+fn disk_full() -> Scenario {
+    Scenario::nodes(3)
+        .deploy(TINY, 2)
+        .load(writes(20))
+        .load(reads(10))
+        .load(chats(TINY, 10))
+        .at(s(5), Fault::FillDisk(Who::Node(1)))
+        .at(s(15), Fault::Heal)
+        .for_at_least(s(26))
+}
+
+/// The leader's wall clock jumps five minutes ahead, and ten back. Leases and elections do not care.
+fn clock_jump() -> Scenario {
+    Scenario::nodes(3)
+        .deploy(TINY, 2)
+        .load(writes(20))
+        .load(reads(10))
+        .load(chats(TINY, 10))
+        .at(s(5), Fault::ClockJump(Who::Leader, 300_000))
+        .at(s(12), Fault::ClockJump(Who::Victim, -600_000))
+        .for_at_least(s(20))
+        .always(&[Check::HealthyStay, Check::NoChatFails])
 }

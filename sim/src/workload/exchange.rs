@@ -133,8 +133,10 @@ impl Clients {
             .method(ask.method.clone())
             .uri(&ask.path)
             .header(HOST, "llmhub")
-            .header(CONNECTION, "close")
-            .header(AUTHORIZATION, format!("Bearer {}", self.key));
+            .header(CONNECTION, "close");
+        if !self.key.is_empty() {
+            head = head.header(AUTHORIZATION, format!("Bearer {}", self.key));
+        }
         if let Some(key) = &ask.idempotency {
             head = head.header("idempotency-key", key);
         }

@@ -47,7 +47,7 @@ pub trait Outside: Send + Sync + 'static {
 pub struct Clients {
     /// Where they stand.
     pub outside: Arc<dyn Outside>,
-    /// An admin key.
+    /// An admin key; empty where none is asked for.
     pub key: Arc<str>,
     /// Where they record.
     pub history: Arc<History>,

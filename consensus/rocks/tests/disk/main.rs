@@ -1,10 +1,13 @@
-//! RocksDB as a disk: openraft's suite, reopening, being killed, being in use.
+//! RocksDB as a disk: openraft's suite, reopening, being in use; killed and damaged in modules of their own.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::io::{BufRead, BufReader, Write};
+mod damage;
+mod dice;
+mod killed;
+mod machine;
+
 use std::ops::Bound;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -104,75 +107,4 @@ async fn a_directory_in_use_is_refused_in_words() {
     let Err(error) = RocksDisk::open(dir.path()) else { panic!("opened twice") };
     assert!(matches!(error, Error::Locked(_)), "{error}");
     assert!(error.to_string().contains("in use"), "{error}");
-}
-
-#[tokio::test]
-async fn damage_is_an_error_and_never_data() {
-    let dir = TempDir::new().unwrap();
-    let disk = RocksDisk::open(dir.path()).unwrap();
-    for number in 0..200 {
-        disk.write(put(Family::Log, &format!("{number:04}"), &"v".repeat(500)), true).await.unwrap();
-    }
-    drop(disk);
-    let log = std::fs::read_dir(dir.path())
-        .unwrap()
-        .map(|file| file.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|e| e == "log"))
-        .max_by_key(|path| std::fs::metadata(path).unwrap().len())
-        .unwrap();
-    let mut bytes = std::fs::read(&log).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 0x10;
-    std::fs::write(&log, bytes).unwrap();
-    let Err(error) = RocksDisk::open(dir.path()) else { panic!("damage passed for data") };
-    assert!(matches!(error, Error::Corrupt(_)), "{error}");
-}
-
-const CHILD: &str = "CONSENSUS_ROCKS_TEST_CHILD";
-
-/// Not a test by itself: the process that the next one kills. Writes for ever and tells what is durable.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn child_that_is_killed() {
-    let Ok(dir) = std::env::var(CHILD) else { return };
-    let disk = RocksDisk::open(dir).unwrap();
-    let mut out = std::io::stdout();
-    for number in 0u64.. {
-        disk.write(put(Family::Tables, &format!("{number:08}"), "maybe"), false).await.unwrap();
-        disk.write(put(Family::Log, &format!("{number:08}"), "certainly"), true).await.unwrap();
-        writeln!(out, "\ndurable {number}").unwrap();
-        out.flush().unwrap();
-    }
-}
-
-#[tokio::test]
-async fn what_was_durable_survives_being_killed() {
-    for _ in 0..3 {
-        let dir = TempDir::new().unwrap();
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "child_that_is_killed", "--nocapture"])
-            .env(CHILD, dir.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let told = |line: String| line.strip_prefix("durable ").and_then(|n| n.parse::<u64>().ok());
-        let mut last = 0;
-        for line in lines {
-            if let Some(number) = told(line.unwrap()) {
-                last = number;
-                if number == 100 {
-                    // SIGKILL; what it still told before is read on.
-                    child.kill().unwrap();
-                }
-            }
-        }
-        child.wait().unwrap();
-        assert!(last >= 100);
-        let disk = RocksDisk::open(dir.path()).unwrap();
-        let log = keys(&disk, Family::Log, all()).await;
-        let tables = keys(&disk, Family::Tables, all()).await;
-        assert!(log.len() as u64 > last, "{} of {last}", log.len());
-        assert!(tables.len() == log.len() || tables.len() == log.len() + 1, "writes survive in order");
-    }
 }
