@@ -88,6 +88,9 @@ impl Faults {
             Fault::RollingRestart => self.roll = (0..cluster.len()).rev().collect(),
             Fault::OneWay(from, to) => {
                 cluster.lab.net()?.rules().change(*from, *to, |link| link.cut = true);
+                let what = format!("not heard by {}", cluster.names(&[*to]).join(""));
+                let hit = cluster.names(&[*from]);
+                self.strikes.push(Strike::new(&what, clients.outside.now(), hit, false));
             }
             Fault::KillEngine(name) | Fault::HangEngine(name) => {
                 let Some(host) = host_of(name, cluster, clients).await else { return Ok(false) };

@@ -79,6 +79,9 @@ struct RunArgs {
     /// Deploy so many replicas instead of the scenario's
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=9))]
     replicas: Option<u32>,
+    /// Keep the nodes' logs of runs that pass as well
+    #[arg(long)]
+    keep: bool,
     /// Write the figures to this file, as JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -156,7 +159,10 @@ async fn run_all(
             println!("{} …", scenario.name);
             let outcome = match lacking(scenario, secluded) {
                 Some(why) => Outcome::skipped(scenario, why),
-                None => run::run(scenario, &llmhub, &engine, round, Watch::default()).await,
+                None => {
+                    let watch = Watch { keep: args.keep, ..Watch::default() };
+                    run::run(scenario, &llmhub, &engine, round, watch).await
+                }
             };
             print!("{}", report::story(&outcome));
             outcomes.push(outcome);

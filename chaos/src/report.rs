@@ -99,9 +99,9 @@ impl Folder {
         self.0.as_deref().unwrap_or(Path::new(""))
     }
 
-    /// Ends its use: a run that failed keeps it, with the clients' record in it.
-    pub(crate) fn close(mut self, outcome: &mut Outcome) {
-        if !outcome.passed()
+    /// Ends its use: a run that failed keeps it, with the clients' record in it, and so does one that is asked to.
+    pub(crate) fn close(mut self, outcome: &mut Outcome, keep_it: bool) {
+        if (keep_it || !outcome.passed())
             && let Some(path) = self.0.take()
         {
             keep(&path, outcome);
@@ -149,7 +149,7 @@ fn keep(folder: &Path, outcome: &mut Outcome) {
 /// One run, told.
 pub(crate) fn story(outcome: &Outcome) -> String {
     let mut text = String::new();
-    for (log, tail) in &outcome.tails {
+    for (log, tail) in outcome.tails.iter().filter(|_| outcome.failed()) {
         text.push_str(&format!("--- the end of {log}\n{}\n", tail.trim_end()));
     }
     for (strike, cost) in &outcome.figures.costs {

@@ -53,6 +53,8 @@ pub(crate) fn with_replicas(mut scenario: Scenario, replicas: u32) -> Scenario {
 pub(crate) struct Watch {
     /// What nodes take of the machine.
     pub(crate) sampler: Option<Sampler>,
+    /// Keep the logs even where all is well.
+    pub(crate) keep: bool,
 }
 
 /// Runs a scenario on fresh nodes.
@@ -72,6 +74,7 @@ pub(crate) async fn run(
             return outcome;
         }
     };
+    let keep = watch.keep;
     match Run::new(scenario, llmhub, engine, folder.path(), round) {
         Ok(mut run) => {
             run.watch = watch;
@@ -80,7 +83,7 @@ pub(crate) async fn run(
         Err(error) => outcome.violations.push(failed(&error)),
     }
     outcome.took = began.elapsed();
-    folder.close(&mut outcome);
+    folder.close(&mut outcome, keep);
     outcome
 }
 

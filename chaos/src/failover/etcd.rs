@@ -41,8 +41,7 @@ impl Etcd {
         let spread = Spread::Ports(std::process::id().wrapping_add(PORTS_APART));
         let places = place::places(&Scenario::nodes(MEMBERS), &folder, spread)?;
         let addrs: Vec<SocketAddr> = places.iter().map(|place| place.http).collect();
-        let clients =
-            Clients::new(Arc::new(RealOutside::new(addrs, 1)), "", Arc::new(History::default()));
+        let clients = Clients::new(Arc::new(RealOutside::new(addrs, 1)), "", Arc::new(History::default()));
         let members = (0..MEMBERS).map(|_| None).collect();
         let mut etcd = Self { program: program.to_owned(), places, members, clients };
         for member in 0..MEMBERS {

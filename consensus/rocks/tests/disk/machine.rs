@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use consensus::{Config, Consensus, Error, Kind, Link, LinkError, Peer, Published};
+use consensus::{Config, Consensus, Error, Kind, Link, LinkError, Peer, Published, disk};
 use consensus_rocks::RocksDisk;
 use domain::{Command, Envelope, NodeId, RequestId, key};
 use futures::stream::BoxStream;
@@ -108,6 +108,10 @@ async fn every_acknowledged_command_is_in_the_tables_after_every_kill() {
         names.sort();
         node.shutdown().await;
         drop(node);
+        // Its last tasks still hold the disk for a moment.
+        while let Err(disk::Error::Locked(_)) = RocksDisk::open(dir.path()) {
+            tokio::task::yield_now().await;
+        }
         let expected: Vec<String> = (0..names.len() as u64).map(name).collect();
         assert_eq!(names, expected, "kill {round}: a command is missing or happened twice");
         let least = told.last().map_or(next, |last| last + 1);
