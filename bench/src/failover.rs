@@ -15,6 +15,10 @@ const BARS: &[(&str, &str, &str)] = &[
     ("replica_host_killed_mid_stream", "routers_settled_ms", "≤ 2000"),
     ("replica_host_killed_mid_stream", "model_answers_again_ms", "≤ 15000 and its load time"),
     ("leader_killed", "writes_resume_ms", "≤ 3000"),
+    ("zone_lost_100", "routers_settled_ms", "≤ 2000"),
+    ("zone_lost_100", "replicas_ready_elsewhere_ms", "≤ 15000"),
+    ("zone_lost_100", "healthy_replicas_moved", "0"),
+    ("node_paused", "healthy_replicas_moved", "0"),
 ];
 
 /// One figure of one scenario.

@@ -1,5 +1,6 @@
-//! What consensus is told at start. Times are in milliseconds; the defaults bring a new leader about a second after the
-//! old one died and bear a pause of nearly as long.
+//! What consensus is told at start. Times are in milliseconds; the defaults bring a new leader about 0.8 s after the old one
+//! died, and bear a leader that pauses for 0.6 s. A longer pause costs an election, which takes some 20 ms, and moves nothing:
+//! leases are another matter.
 
 use domain::NodeId;
 use domain::command::VERSION;
@@ -43,9 +44,9 @@ impl Config {
         Self {
             id,
             addr: addr.into(),
-            heartbeat_ms: 150,
-            election_min_ms: 400,
-            election_max_ms: 600,
+            heartbeat_ms: 100,
+            election_min_ms: 250,
+            election_max_ms: 450,
             append_ms: 2_000,
             chunk_ms: 10_000,
             snapshot_every: 2_000,

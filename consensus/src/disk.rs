@@ -120,7 +120,8 @@ pub enum Error {
     Locked(String),
     /// What was read is not what was written.
     #[error(
-        "the stored data is damaged ({0}): remove this node from the cluster, empty its data directory and let it join anew"
+        "the stored data is damaged ({0}): remove this node from the cluster, empty its data directory and let it join \
+         anew; where no other node is left, restore a backup"
     )]
     Corrupt(String),
     /// Written by a newer program.

@@ -12,16 +12,18 @@ cargo build --workspace --bins
 prepare_engine "$CARGO_TARGET_DIR/models"
 
 reports=()
-# fail_over SCENARIO REPLICAS
+# fail_over SCENARIO [REPLICAS]
 fail_over() {
-  local report=$CARGO_TARGET_DIR/failover-$1-$2.json
+  local report=$CARGO_TARGET_DIR/failover-$1-${2:-}.json
   "$CARGO_TARGET_DIR/debug/chaos" run --llmhub "$CARGO_TARGET_DIR/release/llmhub" \
-    --scenario "$1" --replicas "$2" --report "$report"
+    --scenario "$1" ${2:+--replicas "$2"} --report "$report"
   reports+=(--chaos-report "$report")
 }
 fail_over replica_host_killed_mid_stream 1
 fail_over replica_host_killed_mid_stream 2
 fail_over leader_killed 1
 fail_over rolling_restart 2
+fail_over zone_lost_100
+fail_over node_paused
 
 exec "$CARGO_TARGET_DIR/release/bench" all "${reports[@]}" "$@"

@@ -15,7 +15,7 @@ use sim::scenario::Scenario;
 use sim::workload::{Ask, Clients};
 use tokio::process::{Child, Command};
 
-use super::{MEMBERS, Store, Write};
+use super::{MEMBERS, Store, Write, agreed};
 use crate::outside::RealOutside;
 use crate::place::{self, Place, Spread};
 use crate::process::die_with_parent;
@@ -74,17 +74,20 @@ impl Store for Etcd {
         }
     }
 
-    async fn leader_when_well(&mut self) -> anyhow::Result<Option<usize>> {
+    async fn is_well(&mut self) -> anyhow::Result<bool> {
+        Ok(self.leader().await.is_some())
+    }
+
+    async fn leader(&self) -> Option<usize> {
         let mut ids = Vec::new();
         let mut leaders = Vec::new();
         for member in 0..MEMBERS {
-            let Some(status) = self.status(member).await else { return Ok(None) };
+            let status = self.status(member).await?;
             ids.push(status["header"]["member_id"].clone());
-            leaders.push(status["leader"].clone());
+            leaders.push(Some(status["leader"].clone()));
         }
-        leaders.dedup();
-        let agreed = leaders.pop().filter(|_| leaders.is_empty());
-        Ok(agreed.and_then(|leader| ids.iter().position(|id| *id == leader)))
+        let leader = agreed(leaders)?;
+        ids.iter().position(|id| *id == leader)
     }
 
     async fn kill(&mut self, member: usize) {

@@ -10,7 +10,7 @@ use sim::history::History;
 use sim::scenario::Scenario;
 use sim::workload::{Ask, Clients, operator};
 
-use super::{MEMBERS, Store, Write};
+use super::{MEMBERS, Store, Write, agreed};
 use crate::cluster::Cluster;
 use crate::lab::Lab;
 use crate::outside::RealOutside;
@@ -58,18 +58,17 @@ impl Store for Hub {
         }
     }
 
-    async fn leader_when_well(&mut self) -> anyhow::Result<Option<usize>> {
+    async fn is_well(&mut self) -> anyhow::Result<bool> {
         self.cluster.keep_up(&self.clients).await?;
-        if !self.cluster.pending(&self.clients).await.is_empty() {
-            return Ok(None);
-        }
+        Ok(self.cluster.pending(&self.clients).await.is_empty())
+    }
+
+    async fn leader(&self) -> Option<usize> {
         let mut leaders = Vec::new();
         for member in 0..MEMBERS {
             leaders.push(operator::leader(&self.clients, member).await);
         }
-        leaders.dedup();
-        let agreed = leaders.pop().flatten().filter(|_| leaders.is_empty());
-        Ok(agreed.and_then(|name| self.cluster.named(&name)))
+        self.cluster.named(&agreed(leaders)?)
     }
 
     async fn kill(&mut self, member: usize) {

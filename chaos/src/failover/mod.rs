@@ -69,8 +69,13 @@ pub(crate) trait Store: Send {
     fn clients(&self) -> &Clients;
     /// How to write a value, never used before, under a key that nobody else writes.
     fn write(&self) -> Write;
-    /// The member that leads, once all agree and nothing is pending.
-    async fn leader_when_well(&mut self) -> anyhow::Result<Option<usize>>;
+    /// Looks after its members, and says whether nothing is pending.
+    ///
+    /// # Errors
+    /// When the system cannot start a member.
+    async fn is_well(&mut self) -> anyhow::Result<bool>;
+    /// The member that leads, when all agree.
+    async fn leader(&self) -> Option<usize>;
     /// Kills a member with SIGKILL.
     async fn kill(&mut self, member: usize);
     /// Starts it again.
@@ -121,10 +126,12 @@ pub(crate) async fn run(args: FailoverArgs, llmhub: PathBuf) -> anyhow::Result<E
 /// Kills a leader under load, and answers how long it took from its death to the first write that was begun after it and
 /// acknowledged.
 async fn once(store: &mut dyn Store, writers: u32, round: u32, dice: &mut Dice) -> anyhow::Result<Duration> {
-    let leader = until_led(store).await?;
+    until_well(store).await?;
     let writers = Writers::start(store, writers, round);
     let enough = WARM_UP + dice.between(0, WARM_UP_MORE);
     writers.until("the store takes no writes", PATIENCE, |seen| seen.acknowledged >= enough).await?;
+    // It may have changed under load; who is killed must be the one that leads now.
+    let leader = store.leader().await.context("nobody leads any more")?;
     store.kill(leader).await;
     let killed = Instant::now();
     writers.killed(killed);
@@ -138,15 +145,20 @@ async fn once(store: &mut dyn Store, writers: u32, round: u32, dice: &mut Dice) 
     took.context("no write was acknowledged")
 }
 
-async fn until_led(store: &mut dyn Store) -> anyhow::Result<usize> {
+async fn until_well(store: &mut dyn Store) -> anyhow::Result<()> {
     let limit = Instant::now() + PATIENCE;
-    loop {
-        if let Some(leader) = store.leader_when_well().await? {
-            return Ok(leader);
-        }
+    while !store.is_well().await? || store.leader().await.is_none() {
         if Instant::now() > limit {
             bail!("it does not become well");
         }
         sleep(LOOK * 5).await;
     }
+    Ok(())
+}
+
+/// The only one of these, if they are all the same.
+fn agreed<T: PartialEq>(told: Vec<Option<T>>) -> Option<T> {
+    let mut told = told.into_iter();
+    let first = told.next().flatten()?;
+    told.all(|other| other.as_ref() == Some(&first)).then_some(first)
 }

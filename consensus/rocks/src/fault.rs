@@ -15,11 +15,17 @@ pub(crate) fn fault(error: &rocksdb::Error) -> Error {
     }
 }
 
-/// What an error while opening a directory means. RocksDB names the file of most; the folder is said with all.
-pub(crate) fn opening(path: &Path, error: &rocksdb::Error) -> Error {
+/// What an error while opening a directory means. RocksDB names the file, but for logs and the file that names the manifest;
+/// the logs are those that were there.
+pub(crate) fn opening(path: &Path, logs: &[String], error: &rocksdb::Error) -> Error {
     let named = |text: String| {
-        let known = text.contains(&*path.to_string_lossy());
-        if known { text } else { format!("{}: {text}", path.display()) }
+        if text.contains(&*path.to_string_lossy()) {
+            text
+        } else if text.contains("CURRENT") {
+            format!("{}: {text}", path.display())
+        } else {
+            format!("{}, in its log {}: {text}", path.display(), logs.join(" or "))
+        }
     };
     match fault(error) {
         Error::Corrupt(text) => Error::Corrupt(named(text)),

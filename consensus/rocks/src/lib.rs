@@ -41,16 +41,16 @@ impl RocksDisk {
         let options = options::database();
         let families = Family::ALL.map(options::family);
         let opened = DB::open_cf_descriptors(&options, path, families);
-        let db = Arc::new(opened.map_err(|e| fault::opening(path, &e))?);
+        let db = Arc::new(opened.map_err(|e| fault::opening(path, &logs, &e))?);
         for family in Family::ALL {
             handle(&db, family)?;
         }
         let (found, durable) = (db.latest_sequence_number(), floor.write());
         if found < durable {
+            let log = logs.last().map_or("that is gone", String::as_str);
             return Err(Error::Corrupt(format!(
-                "{}: the log {} ends at write {found} and had been durable up to write {durable}",
-                path.display(),
-                logs.join(", ")
+                "{}: the log {log} ends at write {found} and had been durable up to write {durable}",
+                path.display()
             )));
         }
         let syncer = Syncer::start(Arc::clone(&db), floor).map_err(|e| fault::io(path, &e))?;
