@@ -33,4 +33,5 @@ pub use link::{Kind, Link, LinkError, Peer};
 pub use node::Consensus;
 pub use record::COMMAND_BYTES_MAX;
 pub use status::{Role, Status};
+pub use store::{Recovered, recover};
 pub use time::Clock;

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{DeploymentId, KeyId, Millis, RequestId};
-use crate::tables::{config, deployment, key, level, model, node, provider, secret, token};
+use crate::tables::{config, deployment, key, level, model, node, provider, restore, secret, token};
 
 /// The feature level of this program: it understands every command up to it. See [`level`].
 pub const VERSION: u16 = 2;
@@ -56,6 +56,8 @@ pub enum Command {
     Level(level::Command),
     /// Users' configuration values.
     Config(config::Command),
+    /// A backup that comes back.
+    Restore(restore::Command),
 }
 
 impl Command {
@@ -69,7 +71,7 @@ impl Command {
             | Command::Key(_)
             | Command::Token(_)
             | Command::Secret(_) => level::FIRST,
-            Command::Config(_) => 2,
+            Command::Config(_) | Command::Restore(_) => 2,
             Command::Level(level::Command::Raise(to)) => *to,
         }
     }
@@ -86,6 +88,7 @@ impl Command {
             Command::Secret(_) => "secret",
             Command::Level(_) => "level",
             Command::Config(_) => "config",
+            Command::Restore(_) => "restore",
         }
     }
 }
@@ -135,6 +138,9 @@ pub enum Reject {
     /// Of the configuration values.
     #[error(transparent)]
     Config(#[from] config::Reject),
+    /// Of a restore.
+    #[error(transparent)]
+    Restore(#[from] restore::Reject),
     /// The client's key stands for another request.
     #[error("this Idempotency-Key was used for another request: use a new key for a new request")]
     KeyReused,
@@ -174,6 +180,7 @@ impl Reject {
             Reject::Secret(r) => r.class(),
             Reject::Level(r) => r.class(),
             Reject::Config(r) => r.class(),
+            Reject::Restore(r) => r.class(),
             Reject::KeyReused => RejectClass::Invalid,
             Reject::TooNew { .. } => RejectClass::Conflict,
         }

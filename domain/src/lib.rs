@@ -18,5 +18,5 @@ pub use ids::{
 };
 pub use state::State;
 pub use table::{Change, Changes, Table};
-pub use tables::{config, deployment, key, level, model, node, provider, secret, token};
+pub use tables::{config, deployment, key, level, model, node, provider, restore, secret, token};
 pub use view::{Health, Liveness, View};

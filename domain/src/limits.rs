@@ -35,6 +35,11 @@ pub const LEASE_MARGIN_MS: Millis = 1_000;
 /// How often a node renews its lease.
 pub const LEASE_RENEW_MS: Millis = 1_000;
 
+/// Data keys of other clusters that are kept for what was restored and is sealed under them.
+pub const RESTORED_KEYS_MAX: usize = 8;
+/// Restores that are remembered; the oldest go first.
+pub const RESTORES_MAX: usize = 16;
+
 /// Cuts a reason to what a row keeps, on a character boundary.
 pub fn cut_reason(mut reason: String) -> String {
     if reason.len() > REASON_LEN_MAX {

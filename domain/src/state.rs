@@ -8,7 +8,7 @@ use crate::command::{Command, Envelope, Outcome, Reject};
 use crate::ids::{DeploymentId, Epoch, KeyId, Millis, ProviderName, RequestId};
 use crate::limits::{REQUEST_AGE_MAX_MS, REQUESTS_MAX};
 use crate::table::{Changes, LoadError, Row, Table};
-use crate::tables::{Context, config, deployment, key, level, model, node, provider, secret, token};
+use crate::tables::{Context, config, deployment, key, level, model, node, provider, restore, secret, token};
 
 /// Request ids dropped at most with one command: the window shrinks gradually, never in one long step.
 const FORGET_PER_COMMAND: usize = 8;
@@ -66,6 +66,8 @@ pub struct State {
     pub wraps: Table<secret::Wrap>,
     /// Users' configuration values by key.
     pub config: Table<config::Value>,
+    /// Restores of backups, by the backup's id.
+    pub restores: Table<restore::Restore>,
     requests: Table<Remembered>,
     counters: Table<Counter>,
     // Derived from the tables above, rebuilt when they are loaded.
@@ -74,6 +76,8 @@ pub struct State {
     pub(crate) key_by_hash: OrdMap<Vec<u8>, KeyId>,
     pub(crate) config_bytes: u64,
     requests_by_age: OrdSet<(Millis, RequestId)>,
+    /// What is numbered by the log starts above this: backups brought rows with all numbers up to it.
+    pub(crate) base: u64,
 }
 
 impl State {
@@ -88,6 +92,7 @@ impl State {
         }
         let now = envelope.at.max(self.clock());
         let before = out.len();
+        let index = index.saturating_add(self.base);
         let outcome = self.dispatch(envelope, &mut Context { index, now, out });
         debug_assert!(outcome.is_ok() || out.len() == before, "a refused command changes nothing");
         if now != self.clock() {
@@ -115,6 +120,7 @@ impl State {
             Command::Secret(c) => secret::apply(self, c, ctx),
             Command::Level(c) => level::apply(self, c, ctx),
             Command::Config(c) => config::apply(self, c, ctx),
+            Command::Restore(c) => restore::apply(self, c, ctx),
         }
     }
 
@@ -145,6 +151,7 @@ impl State {
             secret::Secret::TABLE => self.secrets.load(key, value),
             secret::Wrap::TABLE => self.wraps.load(key, value),
             config::Value::TABLE => self.config.load(key, value),
+            restore::Restore::TABLE => self.restores.load(key, value),
             Remembered::TABLE => self.requests.load(key, value),
             Counter::TABLE => self.counters.load(key, value),
             unknown => Err(LoadError::UnknownTable(unknown)),
@@ -156,6 +163,7 @@ impl State {
         self.names = self.deployments.rows().map(|d| (d.spec.name.clone(), d.id)).collect();
         self.requests_by_age = self.requests.rows().map(|r| (r.at, r.id)).collect();
         self.config_bytes = self.config.rows().map(|value| value.size()).sum();
+        self.base = self.restores.rows().map(|r| r.base).max().unwrap_or(0);
         self.offers = OrdMap::default();
         self.key_by_hash = OrdMap::default();
         for row in self.providers.clone().rows() {

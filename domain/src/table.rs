@@ -129,6 +129,12 @@ impl<R: Row> Table<R> {
         self.0.range(keys).map(|(_, row)| row)
     }
 
+    /// The rows after an encoded key, in order; all without one.
+    pub(crate) fn after(&self, key: Option<&[u8]>) -> impl Iterator<Item = (&R::Key, &Arc<R>)> {
+        let from = key.and_then(R::Key::decode).map_or(Bound::Unbounded, Bound::Excluded);
+        self.0.range((from, Bound::Unbounded))
+    }
+
     /// Writes a row and records it.
     pub(crate) fn put(&mut self, out: &mut Changes, key: R::Key, row: R) {
         out.push(Change { key: row_key::<R>(&key), value: Some(encode(&row)) });
@@ -142,23 +148,34 @@ impl<R: Row> Table<R> {
         }
         was
     }
+    /// Deletes all rows and records it.
+    pub(crate) fn clear(&mut self, out: &mut Changes) {
+        out.extend(self.0.keys().map(|key| Change { key: row_key::<R>(key), value: None }));
+        self.0.clear();
+    }
     /// Takes a stored row back in.
     pub(crate) fn load(&mut self, key: &[u8], value: &[u8]) -> Result<(), LoadError> {
-        let bad = |reason: String| LoadError::Unreadable { table: R::TABLE, reason };
-        let key = R::Key::decode(key).ok_or_else(|| bad("bad key".to_owned()))?;
-        let row = rmp_serde::from_slice(value).map_err(|e| bad(e.to_string()))?;
+        let (key, row) = open::<R>(key, value)?;
         self.0.insert(key, Arc::new(row));
         Ok(())
     }
 }
 
-fn row_key<R: Row>(key: &R::Key) -> Bytes {
+/// A stored row and its key, read back.
+pub(crate) fn open<R: Row>(key: &[u8], value: &[u8]) -> Result<(R::Key, R), LoadError> {
+    let bad = |reason: String| LoadError::Unreadable { table: R::TABLE, reason };
+    let key = R::Key::decode(key).ok_or_else(|| bad("bad key".to_owned()))?;
+    let row = rmp_serde::from_slice(value).map_err(|e| bad(e.to_string()))?;
+    Ok((key, row))
+}
+
+pub(crate) fn row_key<R: Row>(key: &R::Key) -> Bytes {
     let mut bytes = vec![R::TABLE];
     bytes.extend(key.encode());
     bytes.into()
 }
 
-fn encode<T: Serialize>(row: &T) -> Bytes {
+pub(crate) fn encode<T: Serialize>(row: &T) -> Bytes {
     // Rows are plain data: structs, enums, numbers and text. Encoding them into memory has no failure to report.
     rmp_serde::to_vec_named(row).unwrap_or_default().into()
 }

@@ -30,6 +30,11 @@ pub(crate) fn key<'a>(view: &'a View, headers: &HeaderMap) -> Result<&'a Key, Pr
     if bool::from(key.hash.as_slice().ct_eq(&hash)) { Ok(key) } else { Err(Problem::wrong_key()) }
 }
 
+/// The text of a request's key, whatever it is worth.
+pub(crate) fn text(headers: &HeaderMap) -> Option<&str> {
+    std::str::from_utf8(bearer(headers.get(AUTHORIZATION)?.as_bytes())?).ok()
+}
+
 fn bearer(header: &[u8]) -> Option<&[u8]> {
     let (scheme, text) = header.split_at_checked(7)?;
     let text = text.trim_ascii();

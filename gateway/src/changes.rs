@@ -62,6 +62,11 @@ impl Changes {
         })
     }
 
+    /// The key that the request came with.
+    pub(crate) fn caller(&self) -> KeyId {
+        self.caller
+    }
+
     /// Proposes one of the request's commands.
     pub(crate) async fn commit(&self, inner: &Inner, command: Command) -> Result<Reply, Problem> {
         let id = self.request_id(command.kind());
@@ -123,7 +128,18 @@ mod tests {
 
     #[test]
     fn the_kinds_of_commands_are_told_apart() {
-        let kinds = ["node", "model", "deployment", "provider", "key", "token", "secret", "level", "config"];
+        let kinds = [
+            "node",
+            "model",
+            "deployment",
+            "provider",
+            "key",
+            "token",
+            "secret",
+            "level",
+            "config",
+            "restore",
+        ];
         assert_eq!(kinds.map(step).into_iter().collect::<BTreeSet<_>>().len(), kinds.len());
     }
 }

@@ -175,6 +175,9 @@ impl From<VaultError> for Problem {
         let message = error.to_string();
         match error {
             VaultError::Unavailable(_) => Problem::unavailable("vault_unavailable", message),
+            VaultError::NotAllowed => {
+                Problem::new(StatusCode::FORBIDDEN, "insufficient_permissions", "missing_scope", message)
+            }
             VaultError::Damaged => {
                 Problem::new(StatusCode::INTERNAL_SERVER_ERROR, SERVER, "secret_damaged", message)
             }

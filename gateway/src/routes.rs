@@ -7,8 +7,8 @@ use axum::routing::{delete, get, post, put};
 use domain::key::Scope;
 
 use crate::api::{
-    actors, config, deploy, deployments, docs, health, inference, keys, metrics, models, nodes, providers,
-    registry, status, tokens,
+    actors, backup, config, deploy, deployments, docs, health, inference, keys, metrics, models, nodes,
+    providers, registry, restore, status, tokens,
 };
 use crate::extract::App;
 use crate::problem::Problem;
@@ -110,6 +110,11 @@ routes! {
     get "/api/config/{*key}" Read [consistent] => config::get, "Read a configuration value; its revision is the ETag";
     put "/api/config/{*key}" Admin (ConfigValue) => config::put, "Write a configuration value, under `If-Match` or `If-None-Match: *` only if they hold";
     delete "/api/config/{*key}" Admin => config::remove, "Delete a configuration value";
+    get "/api/backup" Admin [recipient] => backup::stream, "Stream what a backup keeps, a JSON object a line";
+    get "/api/restore" Admin [consistent] => restore::show, "Whether a backup can be restored here, and for which key its data keys are wrapped";
+    post "/api/restore" Admin (RestoreRequest) => restore::begin, "Begin to restore a backup";
+    post "/api/restore/rows" Admin (RestoreRows) => restore::rows, "Restore some rows of a backup that was begun";
+    post "/api/restore/end" Admin (RestoreEnd) => restore::end, "End a restore: all rows are in";
     get "/openapi.json" open => docs::document, "This document";
     get "/docs" open => docs::page, "These paths as a page";
 }

@@ -1,6 +1,7 @@
 //! The program `llmhub`: arguments, configuration, the command line's commands, and the ports of the operating system that
 //! `runtime` is started with. No business rules: those are the crates' below.
 
+mod backup;
 mod cli;
 mod config;
 mod data_dir;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 use cli::args::{AdminCommand, Cli, Command, ConfigCommand};
 use cli::failure::Failure;
-use cli::{admin, chat, deploy, deployments, registries, show};
+use cli::{admin, chat, deploy, deployments, recover, registries, restore, show};
 
 fn main() -> ExitCode {
     match Cli::parse().settle().and_then(run_command) {
@@ -52,6 +53,9 @@ async fn ask(command: Command) -> Result<(), Failure> {
             None => Ok(()),
         },
         Command::Admin(AdminCommand::ResetKey { data, json }) => admin::reset_key(&data, json).await,
+        Command::Backup(command) => cli::backup::run(command).await,
+        Command::Restore(args) => restore::run(*args).await,
+        Command::Recover(args) => recover::run(args).await,
         Command::Deploy(args) => deploy::run(*args).await,
         Command::Deployments { action, target } => deployments::run(action, &target).await,
         Command::Provider(command) => registries::provider(command).await,

@@ -179,7 +179,7 @@ impl Tools {
                 let text = error.to_string();
                 let error = match error {
                     VaultError::Unavailable(_) => OpenError::Unavailable(text),
-                    VaultError::Damaged => OpenError::Damaged(text),
+                    VaultError::NotAllowed | VaultError::Damaged => OpenError::Damaged(text),
                 };
                 Msg::Happened(Event::Opened(Err(error)))
             }

@@ -13,7 +13,7 @@ use actors::ports::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::provider::Provider;
-use domain::secret::{Sealed, Wrap};
+use domain::secret::{Sealed, Secret, Wrap};
 use domain::{Command, Envelope, Millis, NodeId, Reply, RequestId, View};
 use tokio::time::Instant;
 
@@ -179,6 +179,12 @@ impl Vault for Cluster {
             return Err(VaultError::Unavailable("no voter answers".to_owned()));
         }
         Ok(Some("provider-key".to_owned()))
+    }
+    async fn export_data_keys(&self, _: &[u8], _: &str) -> Result<Vec<Wrap>, VaultError> {
+        Err(VaultError::NotAllowed)
+    }
+    async fn import_data_keys(&self, _: &[Wrap]) -> Result<Vec<Secret>, VaultError> {
+        Err(VaultError::NotAllowed)
     }
 }
 

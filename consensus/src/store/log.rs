@@ -34,7 +34,7 @@ impl LogStore {
         self.tail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn read(&self, range: Range) -> Result<Vec<Entry>, Error> {
+    pub(super) async fn read(&self, range: Range) -> Result<Vec<Entry>, Error> {
         let mut entries: Vec<Entry> = Vec::new();
         for (key, stored) in self.disk.range(Family::Log, range).await? {
             let entry: Entry = load(&key, &stored)?;

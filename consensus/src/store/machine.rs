@@ -135,7 +135,7 @@ impl Group {
     }
 }
 
-async fn load(view: &dyn View, generation: u64) -> Result<State, Error> {
+pub(super) async fn load(view: &dyn View, generation: u64) -> Result<State, Error> {
     let mut state = State::default();
     let mut range: Range = rows(generation).limit(LOAD_ROWS, LOAD_BYTES);
     loop {

@@ -5,6 +5,7 @@
 mod keys;
 mod log;
 mod machine;
+mod recover;
 mod snapshot;
 mod stage;
 mod tail;
@@ -12,5 +13,6 @@ mod tail;
 pub(crate) use keys::check_format;
 pub(crate) use log::LogStore;
 pub(crate) use machine::Machine;
+pub use recover::{Recovered, recover};
 pub(crate) use snapshot::SnapshotData;
 pub(crate) use stage::Stage;

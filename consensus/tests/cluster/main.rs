@@ -5,6 +5,7 @@
 mod disk;
 mod failover;
 mod members;
+mod recovery;
 mod snapshots;
 mod world;
 mod writes;

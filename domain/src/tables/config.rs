@@ -164,3 +164,28 @@ fn check(key: &str, bytes: &[u8]) -> Result<(), Reject> {
     }
     Ok(())
 }
+
+/// Takes a backup's value in.
+pub(super) fn restore(
+    state: &mut State,
+    (key, row): (String, Value),
+    base: Epoch,
+    ctx: &mut Context<'_>,
+) -> Result<(), String> {
+    check(&row.key, &row.bytes).map_err(|e| e.to_string())?;
+    match state.config.get(&key) {
+        Some(old) if **old == row => return Ok(()),
+        Some(_) => return Err("another value has its key".to_owned()),
+        None => {}
+    }
+    if key != row.key || row.revision > base {
+        return Err("its key or its revision is not one of the backup's".to_owned());
+    }
+    let total = state.config_bytes + row.size();
+    if total > CONFIG_BYTES_MAX || state.config.len() >= CONFIG_KEYS_MAX {
+        return Err(Reject::Full.to_string());
+    }
+    state.config_bytes = total;
+    state.config.put(ctx.out, key, row);
+    Ok(())
+}

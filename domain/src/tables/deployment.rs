@@ -3,6 +3,7 @@
 //! that speaks of an old epoch is refused, so a node that lost its replica can never speak for it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -133,6 +134,11 @@ impl Deployment {
     /// The replica of that number, if it is placed.
     pub fn replica(&self, ordinal: u32) -> Option<&Replica> {
         self.replicas.iter().find(|r| r.ordinal == ordinal)
+    }
+    /// What is wanted alone, without where it is and who refused it: what a backup keeps.
+    pub fn unplaced(&self) -> Arc<Self> {
+        let (replicas, refusals) = (Vec::new(), BTreeMap::new());
+        Arc::new(Self { replicas, refusals, spec: self.spec.clone(), ..*self })
     }
     /// How many replicas should run now.
     pub fn wanted(&self) -> u32 {
@@ -315,6 +321,32 @@ fn create(state: &mut State, spec: &Spec, ctx: &mut Context<'_>) -> Outcome {
     state.deployments.put(ctx.out, id, row);
     state.names.insert(spec.name.clone(), id);
     Ok(Reply::Deployment(id))
+}
+
+/// Takes a deployment back in from a backup; it is placed anew.
+pub(super) fn restore(
+    state: &mut State,
+    (key, row): (DeploymentId, Deployment),
+    base: u64,
+    ctx: &mut Context<'_>,
+) -> Result<(), String> {
+    let row = (*row.unplaced()).clone();
+    if let Some(old) = state.deployments.get(&key) {
+        return if *old.unplaced() == row { Ok(()) } else { Err("it was changed here meanwhile".to_owned()) };
+    }
+    if key != row.id || key.0.max(row.generation) > base {
+        return Err("its number is not one of the backup's".to_owned());
+    }
+    check_spec(&row.spec).map_err(|e| e.to_string())?;
+    if let Some(id) = state.names.get(&row.spec.name) {
+        return Err(Reject::NameTaken { name: row.spec.name.clone(), id: *id }.to_string());
+    }
+    if !state.models.contains(&row.spec.model) {
+        return Err(Reject::NoModel(row.spec.model.clone()).to_string());
+    }
+    state.names.insert(row.spec.name.clone(), key);
+    state.deployments.put(ctx.out, key, row);
+    Ok(())
 }
 
 fn report(

@@ -130,12 +130,9 @@ impl Reject {
 pub(crate) fn apply(state: &mut State, command: &Command, ctx: &mut Context<'_>) -> Outcome {
     match command {
         Command::Create { name, hash, prefix, scopes } => {
-            check_name(name).map_err(|hint| bad("the name", hint))?;
-            if hash.len() != 32 || state.key_by_hash.contains_key(hash.as_slice()) {
+            check(name, hash, scopes)?;
+            if state.key_by_hash.contains_key(hash.as_slice()) {
                 return Err(bad("the hash", "make a new key").into());
-            }
-            if scopes.is_empty() {
-                return Err(bad("the list of scopes", "name inference, read, deploy or admin").into());
             }
             let id = KeyId(ctx.index);
             let row = Key {
@@ -166,6 +163,42 @@ pub(crate) fn apply(state: &mut State, command: &Command, ctx: &mut Context<'_>)
 /// Enters a key into the index from hashes to ids.
 pub(crate) fn index(state: &mut State, key: &Key) {
     state.key_by_hash.insert(key.hash.clone(), key.id);
+}
+
+fn check(name: &str, hash: &[u8], scopes: &[Scope]) -> Result<(), Reject> {
+    check_name(name).map_err(|hint| bad("the name", hint))?;
+    if hash.len() != 32 {
+        return Err(bad("the hash", "make a new key"));
+    }
+    if scopes.is_empty() {
+        return Err(bad("the list of scopes", "name inference, read, deploy or admin"));
+    }
+    Ok(())
+}
+
+/// Takes a key back in from a backup. The same text's key that is here already, because the restore is done with it, makes
+/// room.
+pub(super) fn restore(
+    state: &mut State,
+    (id, row): (KeyId, Key),
+    base: u64,
+    ctx: &mut Context<'_>,
+) -> Result<(), String> {
+    check(&row.name, &row.hash, &row.scopes).map_err(|e| e.to_string())?;
+    match state.keys.get(&id) {
+        Some(old) if **old == row => return Ok(()),
+        Some(_) => return Err("another one has its id".to_owned()),
+        None => {}
+    }
+    if id != row.id || id.0 > base {
+        return Err("its number is not one of the backup's".to_owned());
+    }
+    if let Some(namesake) = state.key_by_hash.get(row.hash.as_slice()).copied() {
+        state.keys.remove(ctx.out, &namesake);
+    }
+    index(state, &row);
+    state.keys.put(ctx.out, id, row);
+    Ok(())
 }
 
 fn bad(field: &str, hint: &str) -> Reject {

@@ -8,6 +8,7 @@ pub mod level;
 pub mod model;
 pub mod node;
 pub mod provider;
+pub mod restore;
 pub mod secret;
 pub mod token;
 

@@ -80,12 +80,7 @@ impl Reject {
 pub(crate) fn apply(state: &mut State, command: &Command, ctx: &mut Context<'_>) -> Outcome {
     match command {
         Command::Put(model) => {
-            check_name(model.id.as_str())
-                .map_err(|hint| Reject::BadName { id: model.id.0.clone(), hint: hint.to_owned() })?;
-            if model.path.as_ref().map_or(0, String::len).max(model.description.len()) > PLACE_LEN_MAX {
-                let hint = format!("its path and description may have {PLACE_LEN_MAX} bytes each");
-                return Err(Reject::BadName { id: model.id.0.clone(), hint }.into());
-            }
+            check(model)?;
             match state.models.get(&model.id) {
                 Some(old) if old.path != model.path => return Err(Reject::Taken(model.id.clone()).into()),
                 Some(_) => {}
@@ -104,6 +99,34 @@ pub(crate) fn apply(state: &mut State, command: &Command, ctx: &mut Context<'_>)
                 return Err(Reject::Unknown(id.clone()).into());
             }
             Ok(Reply::Done)
+        }
+    }
+}
+
+fn check(model: &Model) -> Result<(), Reject> {
+    check_name(model.id.as_str())
+        .map_err(|hint| Reject::BadName { id: model.id.0.clone(), hint: hint.to_owned() })?;
+    if model.path.as_ref().map_or(0, String::len).max(model.description.len()) > PLACE_LEN_MAX {
+        let hint = format!("its path and description may have {PLACE_LEN_MAX} bytes each");
+        return Err(Reject::BadName { id: model.id.0.clone(), hint });
+    }
+    Ok(())
+}
+
+/// Takes a model back in from a backup.
+pub(super) fn restore(
+    state: &mut State,
+    (key, row): (ModelId, Model),
+    ctx: &mut Context<'_>,
+) -> Result<(), String> {
+    check(&row).map_err(|e| e.to_string())?;
+    match state.models.get(&key) {
+        Some(old) if **old == row => Ok(()),
+        Some(_) => Err(Reject::Taken(key).to_string()),
+        None if key != row.id => Err("it lies under another one's id".to_owned()),
+        None => {
+            state.models.put(ctx.out, key, row);
+            Ok(())
         }
     }
 }

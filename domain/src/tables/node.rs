@@ -170,6 +170,14 @@ pub enum Command {
         /// Which node.
         id: NodeId,
     },
+    /// A majority was lost for good and this node goes on alone: all others are gone for good. Written into the log of a
+    /// stopped node on its operator's word, never proposed.
+    Survive {
+        /// Which node.
+        id: NodeId,
+        /// Others that Raft knew, with a row or without one.
+        others: Vec<NodeId>,
+    },
 }
 
 /// Why a node's command was refused.
@@ -304,6 +312,16 @@ pub(crate) fn apply(state: &mut State, command: &Command, ctx: &mut Context<'_>)
                 }
             }
             bury(state, *id, ctx);
+            Ok(Reply::Done)
+        }
+        Command::Survive { id, others } => {
+            let survivor = find(state, *id)?;
+            let rows: Vec<NodeId> = state.nodes.iter().map(|(id, _)| *id).collect();
+            for other in rows.into_iter().chain(others.iter().copied()).filter(|other| other != id) {
+                bury(state, other, ctx);
+            }
+            // Whatever it was about to do, it is the cluster now.
+            state.nodes.put(ctx.out, *id, Node { standing: Standing::Active, since: ctx.now, ..survivor });
             Ok(Reply::Done)
         }
     }

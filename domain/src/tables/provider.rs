@@ -121,6 +121,27 @@ fn unindex(state: &mut State, provider: &Provider) {
     }
 }
 
+/// Takes a provider back in from a backup; its key opens with the data key that came with it.
+pub(super) fn restore(
+    state: &mut State,
+    (key, row): (ProviderName, Provider),
+    base: u64,
+    ctx: &mut Context<'_>,
+) -> Result<(), String> {
+    check(&row).map_err(|e| e.to_string())?;
+    match state.providers.get(&key) {
+        Some(old) if **old == row => Ok(()),
+        Some(_) => Err("another one has its name: remove that first".to_owned()),
+        None if key != row.name => Err("it lies under another one's name".to_owned()),
+        None if row.revision > base => Err("its revision is not one of the backup's".to_owned()),
+        None => {
+            index(state, &row);
+            state.providers.put(ctx.out, key, row);
+            Ok(())
+        }
+    }
+}
+
 fn check(provider: &Provider) -> Result<(), Reject> {
     let bad = |field: &str, hint: String| Reject::Bad {
         name: provider.name.clone(),

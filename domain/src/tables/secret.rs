@@ -26,6 +26,24 @@ impl std::fmt::Debug for Sealed {
     }
 }
 
+/// What precedes the names of data keys that were this cluster's, or another's whose backup was restored here.
+const DATA_KEY: &str = "data-key:";
+
+/// The name under which such a data key is kept; `mark` tells keys apart and tells nothing of them.
+pub fn data_key_name(mark: &str) -> String {
+    format!("{DATA_KEY}{mark}")
+}
+
+/// Whether a secret is such a data key.
+pub fn is_data_key(name: &str) -> bool {
+    name.starts_with(DATA_KEY)
+}
+
+/// Whether a secret belongs to the cluster's own working, which no backup carries over to another one.
+pub fn is_own(name: &str) -> bool {
+    matches!(name, "ca" | "gossip") || is_data_key(name)
+}
+
 /// A named secret of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Secret {
@@ -98,4 +116,23 @@ pub(crate) fn apply(state: &mut State, command: &Command, ctx: &mut Context<'_>)
         }
     }
     Ok(Reply::Done)
+}
+
+/// Takes a secret back in from a backup; it opens with the data key that came with it.
+pub(super) fn restore(
+    state: &mut State,
+    (name, row): (String, Secret),
+    ctx: &mut Context<'_>,
+) -> Result<(), String> {
+    if is_own(&name) || name != row.name {
+        return Err("it is a cluster's own, or lies under another one's name".to_owned());
+    }
+    match state.secrets.get(&name) {
+        Some(old) if **old == row => Ok(()),
+        Some(_) => Err("another one has its name".to_owned()),
+        None => {
+            state.secrets.put(ctx.out, name, row);
+            Ok(())
+        }
+    }
 }

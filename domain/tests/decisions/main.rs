@@ -4,6 +4,7 @@ mod config;
 mod leases;
 mod levels;
 mod placement;
+mod restores;
 mod routing;
 mod tables;
 mod voters;

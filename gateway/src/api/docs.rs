@@ -104,6 +104,10 @@ fn asked(name: &str) -> Value {
             "wait until the answer includes everything acknowledged anywhere before the call",
         ),
         "node" => (json!({ "type": "string" }), "a node's id or name; the one that is asked by default"),
+        "recipient" => (
+            json!({ "type": "string", "minLength": 64, "maxLength": 64 }),
+            "the backup's public key (X25519, 64 hexadecimal digits), for which the data keys are wrapped",
+        ),
         "replica" => (json!({ "type": "integer", "default": 0 }), "the replica's ordinal"),
         "tail" => (json!({ "type": "integer", "default": LOG_TAIL }), "lines at most"),
         "prefix" => (json!({ "type": "string" }), "what the keys begin with; all by default"),

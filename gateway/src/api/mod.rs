@@ -1,6 +1,7 @@
 //! Handlers of everything beside the hot path, one file a subject: decode, ask one thing, encode. Decisions are `domain`'s.
 
 pub(crate) mod actors;
+pub(crate) mod backup;
 pub(crate) mod config;
 pub(crate) mod deploy;
 pub(crate) mod deployments;
@@ -13,6 +14,7 @@ pub(crate) mod models;
 pub(crate) mod nodes;
 pub(crate) mod providers;
 pub(crate) mod registry;
+pub(crate) mod restore;
 pub(crate) mod status;
 pub(crate) mod tokens;
 

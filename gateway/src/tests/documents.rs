@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::bed::*;
 use crate::api::docs::schemas;
-use crate::api::{deploy, deployments, keys, providers, registry, tokens};
+use crate::api::{deploy, deployments, keys, providers, registry, restore, tokens};
 use crate::routes::ROUTES;
 
 async fn open(bed: &Bed, method: Method, path: &str) -> Got {
@@ -91,6 +91,9 @@ fn every_body_has_a_schema_whose_example_is_understood() {
     check::<providers::ProviderRequest>(&schemas, "ProviderRequest");
     check::<keys::KeyRequest>(&schemas, "KeyRequest");
     check::<tokens::TokenRequest>(&schemas, "TokenRequest");
+    check::<restore::RestoreRequest>(&schemas, "RestoreRequest");
+    check::<restore::RestoreRows>(&schemas, "RestoreRows");
+    check::<restore::RestoreEnd>(&schemas, "RestoreEnd");
     for body in ROUTES.iter().filter_map(|route| route.body) {
         assert!(schemas[body].is_object(), "{body}");
     }

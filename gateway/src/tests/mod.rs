@@ -1,6 +1,7 @@
 //! The gateway through its own door, over fake ports: every answer a client can get, and what becomes of calls whose
 //! targets fail.
 
+mod backups;
 mod bed;
 mod changes;
 mod config;

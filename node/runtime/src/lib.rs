@@ -6,6 +6,7 @@ pub mod authority;
 pub mod config;
 pub mod env;
 mod error;
+mod escrow;
 mod follow;
 mod gossip_keys;
 mod handle;
@@ -14,9 +15,10 @@ mod join;
 mod ledger;
 pub mod mock_engine;
 mod publish;
+mod recover;
 mod register;
 mod reset;
-mod seal;
+pub mod seal;
 mod serve;
 mod settle;
 mod start;
@@ -24,9 +26,11 @@ pub mod token;
 mod vault;
 
 pub use config::Config;
+pub use consensus::Recovered;
 pub use env::{Env, Files};
 pub use error::Error;
 pub use handle::NodeHandle;
+pub use recover::recover;
 pub use reset::request as request_admin_reset;
 
 /// A node.

@@ -12,22 +12,20 @@ use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
 /// A symmetric key.
-pub(crate) type Key = Zeroizing<[u8; 32]>;
+pub type Key = Zeroizing<[u8; 32]>;
 
 /// A fresh key.
-pub(crate) fn draw_key(entropy: &dyn Entropy) -> Key {
+pub fn draw_key(entropy: &dyn Entropy) -> Key {
     let mut key = Zeroizing::new([0; 32]);
     entropy.fill(&mut *key);
     key
 }
 
+/// The node that a wrap for a backup's key names: none.
+pub const NO_NODE: NodeId = NodeId(0);
+
 /// Seals bytes; `context` must be given again to open them, so that a sealed value cannot be put in another's place.
-pub(crate) fn seal(
-    key: &Key,
-    context: &str,
-    clear: &[u8],
-    entropy: &dyn Entropy,
-) -> Result<Sealed, VaultError> {
+pub fn seal(key: &Key, context: &str, clear: &[u8], entropy: &dyn Entropy) -> Result<Sealed, VaultError> {
     let mut nonce = [0; 12];
     entropy.fill(&mut nonce);
     let payload = Payload { msg: clear, aad: context.as_bytes() };
@@ -36,19 +34,14 @@ pub(crate) fn seal(
 }
 
 /// Opens what [`seal`] sealed under the same key and context.
-pub(crate) fn open(key: &Key, context: &str, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+pub fn open(key: &Key, context: &str, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, VaultError> {
     let nonce: [u8; 12] = sealed.nonce.as_slice().try_into().map_err(|_| VaultError::Damaged)?;
     let payload = Payload { msg: &sealed.bytes, aad: context.as_bytes() };
     cipher(key).decrypt(&Nonce::from(nonce), payload).map(Zeroizing::new).map_err(|_| VaultError::Damaged)
 }
 
 /// Wraps a key for a node's public key.
-pub(crate) fn wrap(
-    key: &Key,
-    node: NodeId,
-    public: &[u8],
-    entropy: &dyn Entropy,
-) -> Result<Wrap, VaultError> {
+pub fn wrap(key: &Key, node: NodeId, public: &[u8], entropy: &dyn Entropy) -> Result<Wrap, VaultError> {
     let public: [u8; 32] = public.try_into().map_err(|_| VaultError::Damaged)?;
     let secret = StaticSecret::from(*draw_key(entropy));
     let ephemeral = PublicKey::from(&secret);
@@ -59,7 +52,7 @@ pub(crate) fn wrap(
 }
 
 /// Unwraps a key with the node's private key.
-pub(crate) fn unwrap(wrap: &Wrap, secret: &StaticSecret) -> Result<Key, VaultError> {
+pub fn unwrap(wrap: &Wrap, secret: &StaticSecret) -> Result<Key, VaultError> {
     let ephemeral: [u8; 32] = wrap.ephemeral.as_slice().try_into().map_err(|_| VaultError::Damaged)?;
     let shared = secret.diffie_hellman(&PublicKey::from(ephemeral));
     let kek = agree(shared.as_bytes(), &ephemeral, PublicKey::from(secret).as_bytes());

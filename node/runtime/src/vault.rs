@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
 use domain::provider::{Kind, Provider};
-use domain::secret::{Sealed, Wrap};
+use domain::secret::{Sealed, Secret, Wrap};
 use domain::{NodeId, ProviderName};
 use futures::FutureExt as _;
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,11 @@ use zeroize::Zeroizing;
 
 use crate::authority::Authority;
 use crate::error::Error;
+use crate::escrow;
 use crate::seal::{self, Key};
+
+/// A data key, and the wrap it came out of: another wrap holds another key.
+type Unwrapped = Option<(Wrap, Key)>;
 
 /// Name of the CA's row in the secrets table.
 pub(crate) const CA: &str = "ca";
@@ -49,11 +53,11 @@ struct OpenAsk {
 
 /// A node's access to the cluster's secrets.
 pub(crate) struct Safe {
-    me: NodeId,
-    view: ViewCell,
-    secret: StaticSecret,
-    entropy: Arc<dyn Entropy>,
-    key: Mutex<Option<Key>>,
+    pub(crate) me: NodeId,
+    pub(crate) view: ViewCell,
+    pub(crate) secret: StaticSecret,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    key: Mutex<Unwrapped>,
     peers: Mutex<Option<Arc<dyn PeerLink>>>,
 }
 
@@ -74,14 +78,17 @@ impl Safe {
     }
 
     /// The data key, if this node may hold it: it is forgotten when that is over.
-    fn data_key(&self) -> Option<Key> {
-        let mut key = self.key.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn data_key(&self) -> Option<Key> {
+        let mut kept = self.key.lock().unwrap_or_else(PoisonError::into_inner);
         match self.view.peek().state.wraps.get(&self.me) {
-            None => *key = None,
-            Some(wrap) if key.is_none() => *key = seal::unwrap(wrap, &self.secret).ok(),
-            Some(_) => {}
+            None => *kept = None,
+            Some(wrap) if kept.as_ref().is_some_and(|(of, _)| of == &**wrap) => {}
+            Some(wrap) => {
+                let key = seal::unwrap(wrap, &self.secret).ok();
+                *kept = key.map(|key| ((**wrap).clone(), key));
+            }
         }
-        key.clone()
+        kept.as_ref().map(|(_, key)| key.clone())
     }
 
     /// The authority that signs newcomers, if this node holds the data key.
@@ -110,7 +117,7 @@ impl Safe {
         self.view.load().state.wraps.iter().map(|(id, _)| *id).filter(|id| *id != self.me).collect()
     }
 
-    async fn ask_holders(&self, topic: &'static str, body: Bytes) -> Result<Bytes, VaultError> {
+    pub(crate) async fn ask_holders(&self, topic: &'static str, body: Bytes) -> Result<Bytes, VaultError> {
         let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(peers) = peers else { return Err(VaultError::Unavailable("this node is starting".into())) };
         let mut last = "no node holds it yet".to_owned();
@@ -125,7 +132,12 @@ impl Safe {
 
     fn open_here(&self, key: &Key, provider: &Provider) -> Result<Option<String>, VaultError> {
         let Kind::OpenAi { api_key: Some(sealed), .. } = &provider.kind else { return Ok(None) };
-        let clear = seal::open(key, &provider_context(provider.name.as_str()), sealed)?;
+        let context = provider_context(provider.name.as_str());
+        // What came with a backup is sealed under the data key of the cluster that made it.
+        let clear = seal::open(key, &context, sealed).or_else(|damaged| {
+            let old = escrow::old_keys(&self.view.peek().state, key);
+            old.iter().find_map(|key| seal::open(key, &context, sealed).ok()).ok_or(damaged)
+        })?;
         String::from_utf8(clear.to_vec()).map(Some).map_err(|_| VaultError::Damaged)
     }
 
@@ -140,7 +152,9 @@ impl Safe {
             let answer = opening.answer_open(from, &body);
             async move { answer }.boxed()
         });
-        vec![(SEAL, seal), (OPEN, open)]
+        let mut services = vec![(SEAL, seal), (OPEN, open)];
+        services.extend(escrow::services(self));
+        services
     }
 
     fn answer_seal(&self, _from: NodeId, body: &[u8]) -> Result<Bytes, String> {
@@ -194,6 +208,14 @@ impl Vault for Safe {
         let answer = self.ask_holders(OPEN, body.into()).await?;
         String::from_utf8(answer.to_vec()).map(Some).map_err(|_| VaultError::Damaged)
     }
+
+    async fn export_data_keys(&self, public: &[u8], proof: &str) -> Result<Vec<Wrap>, VaultError> {
+        escrow::export(self, public, proof).await
+    }
+
+    async fn import_data_keys(&self, wraps: &[Wrap]) -> Result<Vec<Secret>, VaultError> {
+        escrow::import(self, wraps).await
+    }
 }
 
 impl Custodian for Safe {
@@ -211,20 +233,16 @@ pub(crate) fn first_secrets(
     authority: &Authority,
     gossip_keys: &[u8],
     entropy: &dyn Entropy,
-) -> Result<[domain::secret::Secret; 2], Error> {
+) -> Result<[Secret; 2], Error> {
     let sealed = |name: &str, clear: &[u8]| {
         seal::seal(key, name, clear, entropy).map_err(|e| Error::Certificate(e.to_string()))
     };
     Ok([
-        domain::secret::Secret {
+        Secret {
             name: CA.to_owned(),
             public: STANDARD_NO_PAD.encode(authority.certificate()),
             sealed: sealed(CA, authority.key())?,
         },
-        domain::secret::Secret {
-            name: GOSSIP.to_owned(),
-            public: String::new(),
-            sealed: sealed(GOSSIP, gossip_keys)?,
-        },
+        Secret { name: GOSSIP.to_owned(), public: String::new(), sealed: sealed(GOSSIP, gossip_keys)? },
     ])
 }

@@ -138,6 +138,15 @@ impl Api {
         Ok(Answer(response.into_body()))
     }
 
+    /// Asks for something long; it is still to be read.
+    ///
+    /// # Errors
+    /// What the node, or the network, said.
+    pub(crate) async fn download(&self, path: &str) -> Result<Answer, Failure> {
+        let request = self.request(&Method::GET, path, None, None)?;
+        Ok(Answer(self.begin(request, ANSWER_TIMEOUT).await?.into_body()))
+    }
+
     async fn once(
         &self,
         method: &Method,
@@ -245,7 +254,7 @@ impl Api {
     }
 }
 
-/// A model's answer that is still coming.
+/// An answer that is still coming.
 pub(crate) struct Answer(Incoming);
 
 impl Answer {

@@ -1,11 +1,14 @@
 //! The command line's shape, and nothing but that: what each command does is in the modules named after them.
 
+mod backup;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::target::{Access, Target};
+pub(crate) use backup::{BackupCommand, BackupKey, RecoverArgs, RestoreArgs};
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the node cannot be reached, \
                           4 the node refused the request, 5 the cluster cannot do it just now";
@@ -39,6 +42,13 @@ pub(crate) enum Command {
     /// Repair a stopped node
     #[command(subcommand)]
     Admin(AdminCommand),
+    /// Keep what the cluster needs to be made again, outside it
+    #[command(subcommand)]
+    Backup(BackupCommand),
+    /// Restore a backup into a new cluster
+    Restore(Box<RestoreArgs>),
+    /// Go on with one stopped node's data when the majority is lost for good
+    Recover(RecoverArgs),
     /// Deploy a model
     Deploy(Box<DeployArgs>),
     /// List deployments, or change one

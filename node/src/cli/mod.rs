@@ -3,12 +3,15 @@
 pub(crate) mod admin;
 pub(crate) mod api;
 pub(crate) mod args;
+pub(crate) mod backup;
 pub(crate) mod chat;
 pub(crate) mod deploy;
 pub(crate) mod deployments;
 pub(crate) mod failure;
 pub(crate) mod output;
+pub(crate) mod recover;
 pub(crate) mod registries;
+pub(crate) mod restore;
 pub(crate) mod secret;
 pub(crate) mod show;
 pub(crate) mod target;

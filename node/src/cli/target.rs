@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::args::{
-    AdminCommand, Cli, Command, ConfigCommand, DeploymentCommand, KeyCommand, NodeAction, ProviderCommand,
-    SECRET, TokenCommand,
+    AdminCommand, BackupCommand, Cli, Command, ConfigCommand, DeploymentCommand, KeyCommand, NodeAction,
+    ProviderCommand, RecoverArgs, SECRET, TokenCommand,
 };
 use super::failure::Failure;
 
@@ -88,7 +88,13 @@ fn strange(option: &str) -> Failure {
 fn prints(command: &mut Command) -> Option<&mut bool> {
     match command {
         Command::Config(ConfigCommand::Check { json, .. })
-        | Command::Admin(AdminCommand::ResetKey { json, .. }) => Some(json),
+        | Command::Admin(AdminCommand::ResetKey { json, .. })
+        | Command::Backup(
+            BackupCommand::List { json, .. }
+            | BackupCommand::Verify { json, .. }
+            | BackupCommand::NewKey { json, .. },
+        )
+        | Command::Recover(RecoverArgs { json, .. }) => Some(json),
         command => asks(command).map(|(_, access)| &mut access.json),
     }
 }
@@ -100,6 +106,8 @@ fn asks(command: &mut Command) -> Option<(&mut Option<String>, &mut Access)> {
             NodeAction::Leave { target, .. } | NodeAction::Remove { target, .. } => target,
         },
         Command::Deploy(args) => &mut args.target,
+        Command::Backup(BackupCommand::Create { target, .. }) => target,
+        Command::Restore(args) => &mut args.target,
         Command::Deployments { action: None, target } => target,
         Command::Deployments { action: Some(action), .. } => match action {
             DeploymentCommand::Show(named)
@@ -125,6 +133,8 @@ fn asks(command: &mut Command) -> Option<(&mut Option<String>, &mut Access)> {
         Command::Dev(_)
         | Command::Config(_)
         | Command::Admin(_)
+        | Command::Backup(_)
+        | Command::Recover(_)
         | Command::Completion { .. }
         | Command::MockEngine(_) => return None,
     };

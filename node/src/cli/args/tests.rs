@@ -31,6 +31,14 @@ fn every_documented_line_is_understood() {
         "llmhub node remove n-1 --url http://h:1 --key k --json",
         "llmhub config check F --json",
         "llmhub admin reset-key --data D",
+        "llmhub backup create D --passphrase @F --url http://h:1",
+        "llmhub backup create D --key-file F",
+        "llmhub backup list D --key-file F --json",
+        "llmhub backup verify D --passphrase -",
+        "llmhub backup new-key F",
+        "llmhub restore D --backup ID --key-file F --replace",
+        "llmhub recover --data D --i-accept-that-newer-writes-may-be-lost",
+        "llmhub recover --data-dir D",
         "llmhub deploy --model /m/a.gguf --name a --replicas 2 --gpus 1 --engine llama --env A=B --env C=D --wait",
         "llmhub deploy --model file:///m/a.gguf --name a --arg -t --arg 1",
         "llmhub provider add --name p --url http://h/v1 --api-key K --model a --model b",
@@ -76,7 +84,7 @@ fn what_is_wrong_is_told() {
 fn no_help_shows_a_secret_of_the_environment() {
     fn check(command: &clap::Command) {
         for argument in command.get_arguments().filter(|a| a.get_env().is_some()) {
-            let secret = ["key", "token", "api_key"].contains(&argument.get_id().as_str());
+            let secret = ["key", "token", "api_key", "passphrase"].contains(&argument.get_id().as_str());
             assert_eq!(
                 argument.is_hide_env_values_set(),
                 secret,
