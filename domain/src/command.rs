@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{DeploymentId, KeyId, Millis, RequestId};
-use crate::tables::{config, deployment, key, level, model, node, provider, restore, secret, token};
+use crate::tables::{config, deployment, key, level, model, node, provider, restore, secret, setting, token};
 
 /// The feature level of this program: it understands every command up to it. See [`level`].
 pub const VERSION: u16 = 2;
@@ -58,20 +58,22 @@ pub enum Command {
     Config(config::Command),
     /// A backup that comes back.
     Restore(restore::Command),
+    /// What operators set: quotas, moves at once, a rebalance.
+    Setting(setting::Command),
 }
 
 impl Command {
     /// The feature level it takes to apply it.
     pub fn level(&self) -> u16 {
         match self {
-            Command::Node(_)
-            | Command::Model(_)
-            | Command::Deployment(_)
+            Command::Node(c) => c.level(),
+            Command::Deployment(c) => c.level(),
+            Command::Model(_)
             | Command::Provider(_)
             | Command::Key(_)
             | Command::Token(_)
             | Command::Secret(_) => level::FIRST,
-            Command::Config(_) | Command::Restore(_) => 2,
+            Command::Config(_) | Command::Restore(_) | Command::Setting(_) => 2,
             Command::Level(level::Command::Raise(to)) => *to,
         }
     }
@@ -89,6 +91,7 @@ impl Command {
             Command::Level(_) => "level",
             Command::Config(_) => "config",
             Command::Restore(_) => "restore",
+            Command::Setting(_) => "setting",
         }
     }
 }
@@ -141,6 +144,9 @@ pub enum Reject {
     /// Of a restore.
     #[error(transparent)]
     Restore(#[from] restore::Reject),
+    /// Of the settings table.
+    #[error(transparent)]
+    Setting(#[from] setting::Reject),
     /// The client's key stands for another request.
     #[error("this Idempotency-Key was used for another request: use a new key for a new request")]
     KeyReused,
@@ -178,6 +184,7 @@ impl Reject {
             Reject::Key(r) => r.class(),
             Reject::Token(r) => r.class(),
             Reject::Secret(r) => r.class(),
+            Reject::Setting(r) => r.class(),
             Reject::Level(r) => r.class(),
             Reject::Config(r) => r.class(),
             Reject::Restore(r) => r.class(),

@@ -108,6 +108,10 @@ hex_id!(
     /// A join token; drawn by the node that made the token, because the token's text carries it.
     TokenId(u64), "tok-", "token id");
 hex_id!(
+    /// Something that happened; the number is the log index of its command times sixteen, plus its place among that
+    /// command's events, so that later events have larger ids.
+    EventId(u64), "evt-", "event id");
+hex_id!(
     /// Makes a command idempotent: the same id is applied once, and every retry gets the first outcome.
     RequestId(u128), "req-", "request id");
 
@@ -129,6 +133,13 @@ impl RequestId {
     /// Whether two ids under the same key are of the same request.
     pub(crate) fn is_same_request(self, other: Self) -> bool {
         self.0 >> 16 == other.0 >> 16
+    }
+}
+
+impl EventId {
+    /// The first event of the command at this place in the log.
+    pub(crate) fn of(index: Epoch) -> Self {
+        Self(index << 4)
     }
 }
 

@@ -14,9 +14,12 @@ pub mod view;
 
 pub use command::{Command, Envelope, Outcome, Reject, Reply};
 pub use ids::{
-    DeploymentId, Epoch, Incarnation, KeyId, Millis, ModelId, NodeId, ProviderName, RequestId, TokenId,
+    DeploymentId, Epoch, EventId, Incarnation, KeyId, Millis, ModelId, NodeId, ProviderName, RequestId,
+    TokenId,
 };
 pub use state::State;
 pub use table::{Change, Changes, Table};
-pub use tables::{config, deployment, key, level, model, node, provider, restore, secret, token};
+pub use tables::{
+    config, deployment, event, key, level, model, node, provider, restore, secret, setting, token,
+};
 pub use view::{Health, Liveness, View};

@@ -28,6 +28,16 @@ pub const CONFIG_KEYS_MAX: usize = 200_000;
 pub const CONFIG_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Bytes of a reason kept in a row; longer ones are cut.
 pub const REASON_LEN_MAX: usize = 512;
+/// Events kept; the oldest go first. About 250 bytes each.
+pub const EVENTS_MAX: usize = 4_096;
+/// Tenants that may have a quota.
+pub const QUOTAS_MAX: usize = 1_000;
+/// The largest number of moves at once that can be set.
+pub const MOVES_MAX: u32 = 1_000;
+/// Nodes, or zones, one deployment may be pinned to.
+pub const PINS_MAX: usize = 64;
+/// Priorities lie between minus this and this.
+pub const PRIORITY_MAX: i32 = 1_000;
 /// A node's lease on its work; a node that did not renew for this long may lose it.
 pub const LEASE_MS: Millis = 6_000;
 /// A node stops exclusive work this long before the leader may think the lease is over.

@@ -8,7 +8,9 @@ use crate::command::{Command, Envelope, Outcome, Reject};
 use crate::ids::{DeploymentId, Epoch, KeyId, Millis, ProviderName, RequestId};
 use crate::limits::{REQUEST_AGE_MAX_MS, REQUESTS_MAX};
 use crate::table::{Changes, LoadError, Row, Table};
-use crate::tables::{Context, config, deployment, key, level, model, node, provider, restore, secret, token};
+use crate::tables::{
+    Context, config, deployment, event, key, level, model, node, provider, restore, secret, setting, token,
+};
 
 /// Request ids dropped at most with one command: the window shrinks gradually, never in one long step.
 const FORGET_PER_COMMAND: usize = 8;
@@ -68,6 +70,10 @@ pub struct State {
     pub config: Table<config::Value>,
     /// Restores of backups, by the backup's id.
     pub restores: Table<restore::Restore>,
+    /// What operators set, by name.
+    pub settings: Table<setting::Setting>,
+    /// What happened, oldest first.
+    pub events: Table<event::Event>,
     requests: Table<Remembered>,
     counters: Table<Counter>,
     // Derived from the tables above, rebuilt when they are loaded.
@@ -121,6 +127,7 @@ impl State {
             Command::Level(c) => level::apply(self, c, ctx),
             Command::Config(c) => config::apply(self, c, ctx),
             Command::Restore(c) => restore::apply(self, c, ctx),
+            Command::Setting(c) => setting::apply(self, c, ctx),
         }
     }
 
@@ -152,6 +159,8 @@ impl State {
             secret::Wrap::TABLE => self.wraps.load(key, value),
             config::Value::TABLE => self.config.load(key, value),
             restore::Restore::TABLE => self.restores.load(key, value),
+            setting::Setting::TABLE => self.settings.load(key, value),
+            event::Event::TABLE => self.events.load(key, value),
             Remembered::TABLE => self.requests.load(key, value),
             Counter::TABLE => self.counters.load(key, value),
             unknown => Err(LoadError::UnknownTable(unknown)),

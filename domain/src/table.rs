@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::ids::{DeploymentId, KeyId, ModelId, NodeId, ProviderName, RequestId, TokenId};
+use crate::ids::{DeploymentId, EventId, KeyId, ModelId, NodeId, ProviderName, RequestId, TokenId};
 
 /// One row written or deleted; the key starts with its table's number.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +47,7 @@ macro_rules! text_key {
         }
     )*};
 }
-int_key!(NodeId(u64), DeploymentId(u64), KeyId(u64), TokenId(u64), RequestId(u128));
+int_key!(NodeId(u64), DeploymentId(u64), KeyId(u64), TokenId(u64), EventId(u64), RequestId(u128));
 text_key!(ModelId, ProviderName);
 
 impl Key for String {

@@ -139,6 +139,7 @@ mod tests {
             "level",
             "config",
             "restore",
+            "setting",
         ];
         assert_eq!(kinds.map(step).into_iter().collect::<BTreeSet<_>>().len(), kinds.len());
     }

@@ -7,8 +7,8 @@ use axum::routing::{delete, get, post, put};
 use domain::key::Scope;
 
 use crate::api::{
-    actors, backup, config, deploy, deployments, docs, health, inference, keys, metrics, models, nodes,
-    providers, registry, restore, status, tokens,
+    actors, backup, config, deploy, deployments, docs, events, explain, health, inference, keys, metrics,
+    models, nodes, providers, rebalance, registry, restore, settings, status, tokens,
 };
 use crate::extract::App;
 use crate::problem::Problem;
@@ -85,9 +85,23 @@ routes! {
     get "/api/nodes/{id}" Read [consistent] => nodes::get, "Show a node by id or name";
     delete "/api/nodes/{id}" Admin => nodes::remove, "Remove a node that is gone for good";
     post "/api/nodes/{id}/leave" Admin => nodes::leave, "Let a node hand over its work and leave";
+    post "/api/nodes/{id}/cordon" Admin => nodes::cordon, "Keep new work off a node";
+    post "/api/nodes/{id}/drain" Admin => nodes::drain, "Keep new work off a node, and move what it has elsewhere";
+    post "/api/nodes/{id}/uncordon" Admin => nodes::uncordon, "Let a node have work again";
+    get "/api/rebalance" Read [consistent] => rebalance::show, "What a rebalance would move, and whether one runs";
+    post "/api/rebalance" Admin => rebalance::start, "Spread replicas better, a few moves at a time";
+    delete "/api/rebalance" Admin => rebalance::stop, "End a rebalance; what is under way stays where it was";
+    get "/api/events" Read [consistent node deployment after limit] => events::list, "What happened lately";
+    get "/api/moves" Read [consistent] => settings::show_moves, "How much may move at once";
+    put "/api/moves" Admin (MovesRequest) => settings::set_moves, "Set how much may move at once";
+    get "/api/quotas" Read [consistent] => settings::list_quotas, "List tenants with their quotas and what they use";
+    put "/api/quotas/{*tenant}" Admin (QuotaRequest) => settings::set_quota, "Set a tenant's quota";
+    delete "/api/quotas/{*tenant}" Admin => settings::remove_quota, "Take a tenant's quota away";
     get "/api/deployments" Read [consistent] => deployments::list, "List deployments";
     get "/api/deployments/{id}" Read [consistent] => deployments::get, "Show a deployment by id or name";
     delete "/api/deployments/{id}" Deploy => deployments::remove, "Delete a deployment";
+    get "/api/deployments/{id}/explain" Read [consistent] => explain::show, "Why each replica is where it is, or nowhere";
+    post "/api/deployments/{id}/policy" Deploy (PolicyRequest) => deployments::set_policy, "Change a deployment's policy";
     post "/api/deployments/{id}/stop" Deploy => deployments::stop, "Stop a deployment's replicas";
     post "/api/deployments/{id}/start" Deploy => deployments::start, "Start a stopped deployment";
     post "/api/deployments/{id}/restart" Deploy => deployments::restart, "Start a deployment's engines anew";

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 use cli::args::{AdminCommand, Cli, Command, ConfigCommand};
 use cli::failure::Failure;
-use cli::{admin, chat, deploy, deployments, recover, registries, restore, show};
+use cli::{admin, chat, deploy, deployments, events, recover, registries, restore, scheduling, show};
 
 fn main() -> ExitCode {
     match Cli::parse().settle().and_then(run_command) {
@@ -63,6 +63,11 @@ async fn ask(command: Command) -> Result<(), Failure> {
         Command::Token(command) => registries::token(command).await,
         Command::Status(target) => show::status(&target).await,
         Command::Nodes(target) => show::nodes(&target).await,
+        Command::Explain(named) => scheduling::explain(&named).await,
+        Command::Events(args) => events::run(&args).await,
+        Command::Rebalance(args) => scheduling::rebalance(&args).await,
+        Command::Moves(args) => scheduling::moves(&args).await,
+        Command::Quota(command) => scheduling::quota(command).await,
         Command::Chat(args) => chat::run(args).await,
         Command::MockEngine(args) => admin::mock_engine(args).await,
         Command::Config(_) | Command::Completion { .. } => Ok(()),

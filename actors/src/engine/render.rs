@@ -157,6 +157,7 @@ mod tests {
             resources: Resources { cpus: 3, ..Resources::default() },
             env: env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
             args: args.iter().map(|a| (*a).to_owned()).collect(),
+            policy: Default::default(),
         }
     }
 

@@ -38,6 +38,7 @@ impl Cluster {
             since: 0,
             version: String::new(),
             joined_at: 0,
+            cordon: None,
         };
         self.apply(Command::Node(node::Command::Join(row)));
     }

@@ -202,14 +202,12 @@ impl Running {
     ) -> Result<Option<(ActorId, Child)>, SpawnErr> {
         let view = self.start.ports.view.load();
         let Some(row) = view.state.deployments.get(&identity.id) else { return Ok(None) };
-        let Some(replica) = row.replica(identity.ordinal).filter(|r| r.epoch == identity.epoch) else {
-            return Ok(None);
-        };
+        let Some((_, gpus, _)) = row.held(identity.ordinal, identity.epoch) else { return Ok(None) };
         let arguments = deployment::Arguments {
             identity,
             spec: row.spec.clone(),
             model: view.state.models.get(&row.spec.model).and_then(|model| model.path.clone()),
-            gpus: replica.gpus.clone(),
+            gpus: gpus.to_vec(),
             config: self.start.config.clone(),
             ports: self.start.ports.clone(),
             clock: self.start.clock,

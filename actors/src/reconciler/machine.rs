@@ -54,11 +54,17 @@ pub fn wanted(view: &View, me: NodeId) -> Wanted {
         (Key::Provider(row.name.clone()), Item { version: Version(row.revision, 0), phase: None })
     });
     let replicas = state.deployments.rows().flat_map(|row| {
-        let here = row.replicas.iter().filter(move |r| r.node == me && r.ordinal < row.wanted());
-        here.map(|r| {
-            let item =
-                Item { version: Version(r.epoch, row.generation), phase: Some((r.phase.clone(), r.since)) };
-            (Key::Replica(row.id, r.ordinal), item)
+        let wanted = row.replicas.iter().filter(|r| r.ordinal < row.wanted());
+        wanted.filter_map(move |r| {
+            // A replica and its successor are never on the same node.
+            let next = r.successor.as_ref().filter(|next| next.node == me);
+            let (epoch, phase, since) = match next {
+                Some(next) => (next.epoch, &next.phase, next.since),
+                None if r.node == me => (r.epoch, &r.phase, r.since),
+                None => return None,
+            };
+            let item = Item { version: Version(epoch, row.generation), phase: Some((phase.clone(), since)) };
+            Some((Key::Replica(row.id, r.ordinal), item))
         })
     });
     providers.chain(replicas).collect()

@@ -1,12 +1,12 @@
-//! What the leader proposes: first leases that ended or came back, then moves of replicas. Keeps the record of renewals of
-//! one term; forgets it with the term. One round of proposals at a time.
+//! What the leader proposes: first leases that ended or came back, then moves of replicas, then the end of what is done.
+//! Keeps the record of renewals of one term; forgets it with the term. One round of proposals at a time.
 
 use std::collections::BTreeMap;
 
 use domain::decide::lease::{Leases, Verdict};
 use domain::decide::pace::Pace;
-use domain::decide::placement::{self, Move, Problem};
-use domain::{Command, Incarnation, Millis, NodeId, View, deployment, node};
+use domain::decide::placement::{self, Problem};
+use domain::{Command, Epoch, Incarnation, Millis, NodeId, View, node, setting};
 
 /// A verdict that was proposed is not proposed again for this long, in milliseconds: the tables may not show it yet.
 pub const SETTLE_MS: Millis = 2_000;
@@ -64,11 +64,14 @@ impl Machine {
         let Some(reign) = self.reign.as_mut().filter(|_| !self.busy) else { return Vec::new() };
         let mut proposals = reign.verdicts(view, now);
         if proposals.is_empty() {
-            let moves = placement::solve(&Problem::of(view, time));
-            proposals = moves.into_iter().map(|(what, why)| propose_move(what, &why)).collect();
+            let moves = placement::solve(&Problem::of(view, time)).into_iter();
+            proposals = moves.map(|(what, why)| propose_move(what, &why)).collect();
         }
         if proposals.is_empty() {
             proposals = departures(view);
+        }
+        if proposals.is_empty() {
+            proposals.extend(placement::rebalanced(&Problem::of(view, time)).map(end_rebalance));
         }
         self.busy = !proposals.is_empty();
         proposals
@@ -124,14 +127,13 @@ fn departures(view: &View) -> Vec<Proposal> {
         .collect()
 }
 
-fn propose_move(what: Move, why: &placement::Reason) -> Proposal {
-    let (command, id, ordinal) = match what {
-        Move::Assign { id, ordinal, was, node, gpus } => {
-            (deployment::Command::Assign { id, ordinal, was, node, gpus }, id, ordinal)
-        }
-        Move::Unassign { id, ordinal, was } => {
-            (deployment::Command::Unassign { id, ordinal, was }, id, ordinal)
-        }
-    };
-    Proposal { command: Command::Deployment(command), why: format!("replica {id}/{ordinal}: {why}") }
+fn propose_move(what: placement::Move, why: &placement::Reason) -> Proposal {
+    let (id, ordinal) = what.replica();
+    Proposal { command: what.into_command(), why: format!("replica {id}/{ordinal}: {why}") }
+}
+
+fn end_rebalance(since: Epoch) -> Proposal {
+    let command = setting::Command::EndRebalance { since: Some(since) };
+    let why = "no replica can be spread better any more".to_owned();
+    Proposal { command: Command::Setting(command), why }
 }

@@ -35,6 +35,7 @@ fn view(nodes: u64) -> View {
             since: 0,
             version: String::new(),
             joined_at: 0,
+            cordon: None,
         };
         apply(&mut view, Command::Node(node::Command::Join(row)));
     }
@@ -58,6 +59,7 @@ fn deploy(view: &mut View, replicas: u32) {
         resources: Resources::default(),
         env: Default::default(),
         args: Vec::new(),
+        policy: Default::default(),
     };
     apply(view, Command::Deployment(deployment::Command::Create(spec)));
 }

@@ -77,6 +77,7 @@ impl World {
             resources: Resources::default(),
             env: BTreeMap::new(),
             args: Vec::new(),
+            policy: Default::default(),
         };
         self.create(spec)
     }
@@ -145,6 +146,7 @@ pub(crate) fn join(cluster: &Cluster, id: NodeId) {
         since: 0,
         version: domain::level::stamp("0.0.0", domain::command::VERSION),
         joined_at: 0,
+        cordon: None,
     };
     cluster.apply(Command::Node(node::Command::Join(row))).unwrap();
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use domain::command::VERSION;
 use domain::{Command, Envelope, Millis, NodeId, RequestId, State, node};
 use openraft::EntryPayload;
 use openraft::storage::{RaftLogReader, RaftLogStorage};
@@ -77,7 +78,7 @@ pub async fn recover(disk: Arc<dyn Disk>, me: NodeId, at: Millis, id: RequestId)
             .map_err(|e| Error::bug(format!("a membership of one is refused, {e}")))?;
     let survive = node::Command::Survive { id: me, others: others.iter().copied().collect() };
     let envelope = Envelope { at, ..Envelope::new(id, Command::Node(survive)) };
-    let record = Record::take(pack(&envelope)?, at)?;
+    let record = Record::take(pack(&envelope)?, at, VERSION)?.0;
     let entry = |index, payload| Entry { log_id: LogId::new_term_index(term, index), payload };
     let entries =
         [entry(last + 1, EntryPayload::Membership(alone)), entry(last + 2, EntryPayload::Normal(record))];
@@ -179,7 +180,7 @@ impl Found {
             }
             EntryPayload::Normal(record) => {
                 let index = entry.log_id.index();
-                let envelope = record.open(index).map_err(|e| Error::refused(e.to_string()))?;
+                let envelope = record.open(index, VERSION).map_err(|e| Error::refused(e.to_string()))?;
                 // Its outcome was the proposer's to hear.
                 let _ = self.state.apply(index, &envelope, &mut Vec::new());
             }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use consensus::disk::{Batch, Disk, Family};
 use consensus::mem::Crash;
 use consensus::{Error, Recovered, recover};
+use domain::command::VERSION;
 use domain::restore::{self, Command as Step, RawRow};
 use domain::secret::{self, Sealed, Wrap};
-use domain::{Command, Envelope, KeyId, NodeId, RequestId, State, deployment, model, node};
+use domain::{Command, Envelope, KeyId, NodeId, RequestId, State, deployment, level, model, node};
 
 use crate::world::{World, missing, put};
 
@@ -30,8 +31,9 @@ fn a_row(id: u64) -> node::Node {
         capacity: node::Capacity::default(),
         standing: node::Standing::Active,
         since: 0,
-        version: String::new(),
+        version: level::stamp("0", VERSION),
         joined_at: 0,
+        cordon: None,
     }
 }
 
@@ -191,6 +193,7 @@ fn large(deployments: u64) -> (Vec<RawRow>, u64) {
             resources: deployment::Resources::default(),
             env: [("TIER".to_owned(), format!("{}", n % 7))].into(),
             args: vec!["--ctx-size".to_owned(), "8192".to_owned()],
+            policy: deployment::Policy::default(),
         };
         apply(2 + n, Command::Deployment(deployment::Command::Create(spec)));
     }

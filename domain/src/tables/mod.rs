@@ -3,6 +3,7 @@
 
 pub mod config;
 pub mod deployment;
+pub mod event;
 pub mod key;
 pub mod level;
 pub mod model;
@@ -10,6 +11,7 @@ pub mod node;
 pub mod provider;
 pub mod restore;
 pub mod secret;
+pub mod setting;
 pub mod token;
 
 use crate::ids::{Epoch, Millis};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::event::{Kind, Subject, node_name, record};
 use super::{Context, level, token};
 use crate::State;
 use crate::command::{Outcome, RejectClass, Reply};
@@ -56,6 +57,16 @@ impl Standing {
     }
 }
 
+/// An operator's word that a node gets nothing new. It is no part of its standing: a cordoned node serves what it has, and
+/// stays cordoned over restarts and losses, also when a new node takes the name of a lost one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cordon {
+    /// Whether what it has is to go elsewhere.
+    pub drain: bool,
+    /// Since when.
+    pub since: Millis,
+}
+
 /// A node of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
@@ -87,6 +98,16 @@ pub struct Node {
     pub version: String,
     /// When it joined.
     pub joined_at: Millis,
+    /// Whether an operator keeps work off it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cordon: Option<Cordon>,
+}
+
+impl Node {
+    /// Whether what it has is to go elsewhere, while it goes on.
+    pub fn is_draining(&self) -> bool {
+        self.cordon.is_some_and(|cordon| cordon.drain)
+    }
 }
 
 impl Row for Node {
@@ -178,6 +199,28 @@ pub enum Command {
         /// Others that Raft knew, with a row or without one.
         others: Vec<NodeId>,
     },
+    /// It is to get nothing new.
+    Cordon {
+        /// Which node.
+        id: NodeId,
+        /// Whether what it has is to go elsewhere.
+        drain: bool,
+    },
+    /// It may get work again.
+    Uncordon {
+        /// Which node.
+        id: NodeId,
+    },
+}
+
+impl Command {
+    /// The feature level that all nodes must have for it.
+    pub(crate) fn level(&self) -> u16 {
+        match self {
+            Command::Cordon { .. } | Command::Uncordon { .. } => 2,
+            _ => 1,
+        }
+    }
 }
 
 /// Why a node's command was refused.
@@ -263,8 +306,8 @@ pub(crate) fn apply(state: &mut State, command: &Command, ctx: &mut Context<'_>)
                 token::check(state, *token, hash)?;
                 if node.incarnation > old.incarnation {
                     // It was started again before it had heard that it is in.
-                    let Node { standing, since, joined_at, .. } = *old;
-                    start_anew(state, Node { standing, since, joined_at, ..node.clone() }, ctx);
+                    let Node { standing, since, joined_at, cordon, .. } = *old;
+                    start_anew(state, Node { standing, since, joined_at, cordon, ..node.clone() }, ctx);
                 }
                 return Ok(Reply::Done);
             }
@@ -311,20 +354,43 @@ pub(crate) fn apply(state: &mut State, command: &Command, ctx: &mut Context<'_>)
                     return Err(Reject::InUse(*id).into());
                 }
             }
-            bury(state, *id, ctx);
+            bury(state, *id, "it was taken out", ctx);
             Ok(Reply::Done)
         }
         Command::Survive { id, others } => {
             let survivor = find(state, *id)?;
             let rows: Vec<NodeId> = state.nodes.iter().map(|(id, _)| *id).collect();
             for other in rows.into_iter().chain(others.iter().copied()).filter(|other| other != id) {
-                bury(state, other, ctx);
+                bury(state, other, "the cluster was recovered without it", ctx);
             }
             // Whatever it was about to do, it is the cluster now.
             state.nodes.put(ctx.out, *id, Node { standing: Standing::Active, since: ctx.now, ..survivor });
             Ok(Reply::Done)
         }
+        Command::Cordon { id, drain } => {
+            cordon(state, *id, Some(Cordon { drain: *drain, since: ctx.now }), ctx)
+        }
+        Command::Uncordon { id } => cordon(state, *id, None, ctx),
     }
+}
+
+fn cordon(state: &mut State, id: NodeId, new: Option<Cordon>, ctx: &mut Context<'_>) -> Outcome {
+    let node = find(state, id)?;
+    let (kind, what) = match new {
+        Some(Cordon { drain: true, .. }) => (Kind::NodeDraining, "is drained: what it runs goes elsewhere"),
+        Some(_) => (Kind::NodeCordoned, "is cordoned: it gets nothing new"),
+        None => (Kind::NodeUncordoned, "may get work again"),
+    };
+    // Asked for again, it stays as it is, with the time it is so since.
+    if node.cordon.map(|cordon| cordon.drain) != new.map(|cordon| cordon.drain) {
+        tell(state, id, kind, what, ctx);
+        state.nodes.put(ctx.out, id, Node { cordon: new, ..node });
+    }
+    Ok(Reply::Done)
+}
+
+fn tell(state: &mut State, id: NodeId, kind: Kind, what: &str, ctx: &mut Context<'_>) {
+    record(state, ctx, kind, Subject::node(id), |state| format!("node {} {what}", node_name(state, id)));
 }
 
 fn find(state: &State, id: NodeId) -> Result<Node, Reject> {
@@ -367,12 +433,16 @@ fn may_join(state: &State, node: &Node) -> Result<Option<NodeId>, Reject> {
 }
 
 fn join(state: &mut State, node: &Node, namesake: Option<NodeId>, ctx: &mut Context<'_>) -> Outcome {
+    let mut cordon = None;
     if let Some(other) = namesake {
-        // A lost node of this name was replaced: its disk is gone or given up, so its old id never comes back.
-        bury(state, other, ctx);
+        // A lost node of this name was replaced: its disk is gone or given up, so its old id never comes back. What kept
+        // work off it is about the machine, and stays.
+        cordon = state.nodes.get(&other).and_then(|old| old.cordon);
+        bury(state, other, "another node came in under its name", ctx);
     }
-    let row = Node { standing: Standing::Active, since: ctx.now, joined_at: ctx.now, ..node.clone() };
+    let row = Node { standing: Standing::Active, since: ctx.now, joined_at: ctx.now, cordon, ..node.clone() };
     state.nodes.put(ctx.out, node.id, row);
+    tell(state, node.id, Kind::NodeJoined, &format!("came in, in zone {}", node.zone), ctx);
     Ok(Reply::Done)
 }
 
@@ -384,9 +454,11 @@ fn start_anew(state: &mut State, mut node: Node, ctx: &mut Context<'_>) {
     }
     state.nodes.put(ctx.out, id, node);
     super::deployment::node_reborn(state, id, ctx);
+    tell(state, id, Kind::NodeStarted, "has started anew", ctx);
 }
 
-fn bury(state: &mut State, id: NodeId, ctx: &mut Context<'_>) {
+fn bury(state: &mut State, id: NodeId, why: &str, ctx: &mut Context<'_>) {
+    tell(state, id, Kind::NodeRemoved, &format!("is removed: {why}"), ctx);
     state.nodes.remove(ctx.out, &id);
     state.wraps.remove(ctx.out, &id);
     state.gone.put(ctx.out, id, Gone { id, at: ctx.now });
@@ -403,6 +475,13 @@ fn stand(state: &mut State, id: NodeId, standing: Standing, ctx: &mut Context<'_
     };
     if node.standing != standing && !keeps {
         state.nodes.put(ctx.out, id, Node { standing, since: ctx.now, ..node });
+        let (kind, what) = match standing {
+            Standing::Lost => (Kind::NodeLost, "is lost: its lease ran out"),
+            Standing::Stopped => (Kind::NodeStopped, "was stopped in order"),
+            Standing::Leaving => (Kind::NodeLeaving, "is to leave for good"),
+            Standing::Active => (Kind::NodeReturned, "is back"),
+        };
+        tell(state, id, kind, what, ctx);
     }
     Ok(Reply::Done)
 }

@@ -12,7 +12,8 @@ use super::key::Key;
 use super::model::Model;
 use super::provider::{Kind, Provider};
 use super::secret::Secret;
-use super::{Context, config, deployment, key, model, provider, secret};
+use super::setting::Setting;
+use super::{Context, config, deployment, key, model, provider, secret, setting};
 use crate::State;
 use crate::command::{Outcome, RejectClass, Reply};
 use crate::ids::{KeyId, Millis};
@@ -73,8 +74,9 @@ pub fn fate(table: u8) -> Option<Fate> {
         Key::TABLE => Some(Fate::Kept("keys")),
         Secret::TABLE => Some(Fate::Kept("secrets")),
         Value::TABLE => Some(Fate::Kept("config")),
-        // Nodes, join tokens (they pin the old authority), wraps, remembered requests, the clock, removed nodes, restores.
-        1 | 6 | 8 | 9 | 10 | 11 | Restore::TABLE => Some(Fate::Left),
+        Setting::TABLE => Some(Fate::Kept("settings")),
+        // Nodes, join tokens (they pin the old authority), wraps, remembered requests, the clock, removed nodes, events, restores.
+        1 | 6 | 8 | 9 | 10 | 11 | 14 | Restore::TABLE => Some(Fate::Left),
         _ => None,
     }
 }
@@ -89,6 +91,7 @@ pub fn page(state: &State, after: &[u8], bytes: usize) -> Vec<RawRow> {
     page.take(&state.keys, |row| Some(row.clone()));
     page.take(&state.secrets, |row| (!secret::is_own(&row.name)).then(|| row.clone()));
     page.take(&state.config, |row| Some(row.clone()));
+    page.take(&state.settings, |row| setting::is_kept(row).then(|| row.clone()));
     page.rows
 }
 
@@ -140,6 +143,7 @@ pub fn occupied(state: &State) -> Option<String> {
         (state.keys.len().saturating_sub(1), "keys beside the one used here"),
         (secrets, "secrets"),
         (state.config.len(), "configuration values"),
+        (state.settings.len(), "settings"),
     ];
     let found: Vec<String> =
         kinds.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
@@ -299,6 +303,7 @@ fn clear(state: &mut State, ctx: &mut Context<'_>) {
     state.providers.clear(ctx.out);
     state.keys.clear(ctx.out);
     state.config.clear(ctx.out);
+    state.settings.clear(ctx.out);
     state.config_bytes = 0;
     let theirs = state.secrets.iter().filter(|(name, _)| !secret::is_own(name)).map(|(name, _)| name.clone());
     for name in theirs.collect::<Vec<_>>() {
@@ -368,6 +373,7 @@ fn put(state: &mut State, row: &RawRow, base: u64, ctx: &mut Context<'_>) -> Res
         Provider::TABLE => provider::restore(state, open(key, &row.value).map_err(unreadable)?, base, ctx),
         Key::TABLE => key::restore(state, open(key, &row.value).map_err(unreadable)?, base, ctx),
         Secret::TABLE => secret::restore(state, open(key, &row.value).map_err(unreadable)?, ctx),
+        Setting::TABLE => setting::restore(state, open(key, &row.value).map_err(unreadable)?, ctx),
         Value::TABLE => config::restore(state, open(key, &row.value).map_err(unreadable)?, base, ctx),
         _ => Err("this version restores no such table: start the version that made the backup".to_owned()),
     }

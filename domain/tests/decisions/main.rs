@@ -1,11 +1,17 @@
 //! Decisions and tables from the outside: commands in, tables and moves out.
 
 mod config;
+mod events;
 mod leases;
 mod levels;
 mod placement;
+mod planned;
+mod priorities;
+mod quotas;
+mod rebalance;
 mod restores;
 mod routing;
+mod rules;
 mod tables;
 mod voters;
 mod world;

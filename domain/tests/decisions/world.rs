@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use domain::decide::placement::{Move, Problem, solve};
+use domain::decide::placement::{Problem, solve};
 use domain::deployment::{Phase, Resources, Spec};
 use domain::node::{Capacity, Gpu, Node, Standing};
 use domain::{
@@ -60,7 +60,7 @@ impl World {
     }
 
     pub(crate) fn deploy(&mut self, spec: Spec) -> DeploymentId {
-        match self.apply(Command::Deployment(deployment::Command::Create(spec))) {
+        match self.apply(Command::Deployment(deployment::Command::create(spec))) {
             Ok(Reply::Deployment(id)) => id,
             other => panic!("{other:?}"),
         }
@@ -82,29 +82,50 @@ impl World {
     pub(crate) fn place(&mut self) -> usize {
         let moves = solve(&Problem::of(&self.view(), self.now));
         for (step, _) in &moves {
-            let command = match step.clone() {
-                Move::Assign { id, ordinal, was, node, gpus } => {
-                    deployment::Command::Assign { id, ordinal, was, node, gpus }
-                }
-                Move::Unassign { id, ordinal, was } => deployment::Command::Unassign { id, ordinal, was },
-            };
-            self.apply(Command::Deployment(command)).unwrap();
+            self.apply(step.clone().into_command()).unwrap();
         }
         moves.len()
     }
 
+    /// Every replica, and every successor of one, is in this phase.
     pub(crate) fn report_all(&mut self, phase: Phase) {
+        let epochs = |r: &deployment::Replica| {
+            let next = r.successor.as_ref().map(|next| next.epoch);
+            [Some(r.epoch), next].into_iter().flatten().map(|epoch| (r.ordinal, epoch)).collect::<Vec<_>>()
+        };
         let all: Vec<_> = self
             .state
             .deployments
             .rows()
-            .flat_map(|d| d.replicas.iter().map(|r| (d.id, r.ordinal, r.epoch)).collect::<Vec<_>>())
+            .flat_map(|d| d.replicas.iter().flat_map(epochs).map(|(o, e)| (d.id, o, e)).collect::<Vec<_>>())
             .collect();
         for (id, ordinal, epoch) in all {
             let phase = phase.clone();
             self.apply(Command::Deployment(deployment::Command::Report { id, ordinal, epoch, phase }))
                 .unwrap();
         }
+    }
+
+    /// Rounds until nothing is left to do; whatever is started answers at once. Says how many moves it took.
+    pub(crate) fn settle(&mut self) -> usize {
+        let mut moves = 0;
+        for _ in 0..1_000 {
+            self.report_all(Phase::Ready);
+            let made = self.place();
+            if made == 0 {
+                return moves;
+            }
+            moves += made;
+        }
+        panic!("it never settles: {:?}", solve(&Problem::of(&self.view(), self.now)));
+    }
+
+    pub(crate) fn cordon(&mut self, id: u64, drain: bool) {
+        self.apply(Command::Node(node::Command::Cordon { id: NodeId(id), drain })).unwrap();
+    }
+
+    pub(crate) fn uncordon(&mut self, id: u64) {
+        self.apply(Command::Node(node::Command::Uncordon { id: NodeId(id) })).unwrap();
     }
 
     pub(crate) fn hosts(&self, id: DeploymentId) -> Vec<u64> {
@@ -153,6 +174,7 @@ pub(crate) fn a_node(id: u64, zone: &str, gpus: u32) -> Node {
         since: 0,
         version: domain::level::stamp("0", domain::command::VERSION),
         joined_at: 0,
+        cordon: None,
     }
 }
 
@@ -165,5 +187,6 @@ pub(crate) fn a_spec(name: &str, replicas: u32) -> Spec {
         resources: Resources::default(),
         env: BTreeMap::new(),
         args: Vec::new(),
+        policy: Default::default(),
     }
 }

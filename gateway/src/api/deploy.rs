@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
-use domain::deployment::{Command, Resources, Spec};
+use domain::deployment::{AntiAffinity, Command, Policy, Resources, Spec, TENANT_DEFAULT};
 use domain::model::{self, Model};
 use domain::{Command as Change, ModelId, Reply};
 use http::StatusCode;
@@ -41,6 +41,15 @@ pub(crate) struct DeployRequest {
     engine: Option<String>,
     #[serde(default)]
     args: Vec<String>,
+    tenant: Option<String>,
+    #[serde(default)]
+    priority: i32,
+    #[serde(default, rename = "antiAffinity")]
+    anti_affinity: AntiAffinity,
+    #[serde(default)]
+    nodes: Vec<String>,
+    #[serde(default)]
+    zones: Vec<String>,
 }
 
 /// What each replica needs.
@@ -67,7 +76,8 @@ pub(crate) async fn deploy(
     let model = model_of(&app, &ask.model_id)?;
     let spec = spec(&app, ask, &model)?;
     let model = register(&app, &changes, model).await?;
-    let reply = changes.commit(&app, Change::Deployment(Command::Create(Spec { model, ..spec }))).await?;
+    let create = Command::create(Spec { model, ..spec });
+    let reply = changes.commit(&app, Change::Deployment(create)).await?;
     accepted(&app, &reply)
 }
 
@@ -138,7 +148,8 @@ pub(crate) fn local_path(text: &str) -> Result<String, Problem> {
     Ok(path)
 }
 
-fn unescape(text: &str) -> Option<String> {
+/// Text without its % escapes, if that is UTF-8.
+pub(super) fn unescape(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
@@ -191,6 +202,13 @@ fn spec(app: &App, ask: DeployRequest, model: &Model) -> Result<Spec, Problem> {
         },
         env: ask.env,
         args: ask.args,
+        policy: Policy {
+            tenant: ask.tenant.unwrap_or_else(|| TENANT_DEFAULT.to_owned()),
+            priority: ask.priority,
+            anti_affinity: ask.anti_affinity,
+            nodes: ask.nodes,
+            zones: ask.zones,
+        },
     })
 }
 

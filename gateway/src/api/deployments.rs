@@ -3,13 +3,15 @@
 use actors::ask;
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
+use domain::decide::placement::Held;
 use domain::decide::{placement, routing};
-use domain::deployment::{Command, Deployment, Desired, Phase, Replica};
-use domain::{Command as Change, DeploymentId, View};
+use domain::deployment::{AntiAffinity, Command, Deployment, Desired, Phase, Policy, Replica};
+use domain::{Command as Change, DeploymentId, NodeId, View};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Answer;
+use super::explain::in_words;
 use crate::changes::Changes;
 use crate::extract::{App, Fresh, MayDeploy, MayRead, Shaped, query};
 use crate::problem::Problem;
@@ -25,8 +27,19 @@ pub(crate) struct ScaleRequest {
     replicas: u32,
 }
 
+/// A policy; what is not given stays as it is.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PolicyRequest {
+    priority: Option<i32>,
+    #[serde(rename = "antiAffinity")]
+    anti_affinity: Option<AntiAffinity>,
+    nodes: Option<Vec<String>>,
+    zones: Option<Vec<String>>,
+}
+
 /// A deployment by id or by name.
-fn find<'a>(view: &'a View, text: &str) -> Result<&'a Deployment, Problem> {
+pub(super) fn find<'a>(view: &'a View, text: &str) -> Result<&'a Deployment, Problem> {
     let by_id =
         text.parse::<DeploymentId>().ok().and_then(|id| view.state.deployments.get(&id)).map(|row| &**row);
     by_id.or_else(|| view.state.deployment_named(text)).ok_or_else(|| {
@@ -62,29 +75,42 @@ fn replica(view: &View, replica: &Replica) -> Value {
         Phase::Restarting { attempt, reason } => ("restarting", Some(*attempt), Some(reason.as_str())),
         Phase::Failed { reason } => ("failed", None, Some(reason.as_str())),
     };
+    let name = |id: NodeId| view.state.nodes.get(&id).map(|node| &node.name);
     json!({
         "ordinal": replica.ordinal,
         "node": replica.node.to_string(),
-        "node_name": view.state.nodes.get(&replica.node).map(|n| &n.name),
+        "node_name": name(replica.node),
         "epoch": replica.epoch,
         "gpus": replica.gpus,
         "phase": phase,
         "attempt": attempt,
         "reason": reason,
         "since": rfc3339(replica.since),
+        "moves_to": replica.successor.as_ref().map(|next| {
+            json!({ "node": next.node.to_string(), "node_name": name(next.node), "epoch": next.epoch })
+        }),
     })
 }
 
-/// What could not be placed, with why; the whole cluster's, because placement is decided as a whole.
-type Unplaced = Vec<(DeploymentId, u32, placement::Reason)>;
+/// A policy as it is shown.
+pub(super) fn policy(policy: &Policy) -> Value {
+    let Policy { tenant, priority, anti_affinity, nodes, zones } = policy;
+    json!({
+        "tenant": tenant,
+        "priority": priority,
+        "antiAffinity": anti_affinity,
+        "nodes": nodes,
+        "zones": zones,
+    })
+}
 
-fn shape(view: &View, deployment: &Deployment, unplaced: &Unplaced) -> Value {
+/// Shows a deployment. What is kept waiting is the whole cluster's, because placement is decided as a whole.
+fn shape(view: &View, deployment: &Deployment, held: &Held) -> Value {
     let replicas: Vec<Value> = deployment.replicas.iter().map(|r| replica(view, r)).collect();
-    let waiting: Vec<Value> = unplaced
-        .iter()
-        .filter(|(id, ..)| *id == deployment.id)
-        .map(|(_, ordinal, why)| json!({ "ordinal": ordinal, "reason": why.to_string() }))
-        .collect();
+    let told = |held: &[placement::Told]| -> Vec<Value> {
+        let own = held.iter().filter(|(id, ..)| *id == deployment.id);
+        own.map(|(_, ordinal, why)| json!({ "ordinal": ordinal, "reason": in_words(view, why) })).collect()
+    };
     let refusals: Vec<Value> = deployment
         .refusals
         .iter()
@@ -110,20 +136,22 @@ fn shape(view: &View, deployment: &Deployment, unplaced: &Unplaced) -> Value {
         },
         "env": spec.env,
         "args": spec.args,
+        "policy": policy(&spec.policy),
         "replicas": replicas,
-        "unplaced": waiting,
+        "unplaced": told(&held.unplaced),
+        "waiting": told(&held.waiting),
         "refusals": refusals,
         "created_at": rfc3339(deployment.created_at),
     })
 }
 
-fn unplaced(app: &App, view: &View) -> Unplaced {
-    placement::explain(&placement::Problem::of(view, app.deps.clock.now()))
+fn held(app: &App, view: &View) -> Held {
+    placement::held(&placement::Problem::of(view, app.deps.clock.now()))
 }
 
 pub(crate) async fn list(State(app): State<App>, _: MayRead, Fresh(view): Fresh) -> Json<Value> {
-    let unplaced = unplaced(&app, &view);
-    let all: Vec<Value> = view.state.deployments.rows().map(|d| shape(&view, d, &unplaced)).collect();
+    let held = held(&app, &view);
+    let all: Vec<Value> = view.state.deployments.rows().map(|d| shape(&view, d, &held)).collect();
     Json(json!({ "deployments": all }))
 }
 
@@ -133,7 +161,7 @@ pub(crate) async fn get(
     Fresh(view): Fresh,
     Path(id): Path<String>,
 ) -> Answer {
-    Ok(Json(shape(&view, find(&view, &id)?, &unplaced(&app, &view))))
+    Ok(Json(shape(&view, find(&view, &id)?, &held(&app, &view))))
 }
 
 /// Changes a deployment and shows it as it is then.
@@ -153,7 +181,7 @@ async fn change(
     changes.commit(app, Change::Deployment(command(id))).await?;
     let view = app.deps.view.load();
     match view.state.deployments.get(&id) {
-        Some(row) => Ok(Json(shape(&view, row, &unplaced(app, &view)))),
+        Some(row) => Ok(Json(shape(&view, row, &held(app, &view)))),
         None => gone(),
     }
 }
@@ -199,6 +227,23 @@ pub(crate) async fn scale(
     change(&app, &changes, &id, |id| Command::Scale { id, replicas: ask.replicas }).await
 }
 
+pub(crate) async fn set_policy(
+    State(app): State<App>,
+    MayDeploy(changes): MayDeploy,
+    Path(id): Path<String>,
+    Shaped(ask): Shaped<PolicyRequest>,
+) -> Answer {
+    let now = find(&app.deps.view.load(), &id).map(|row| row.spec.policy.clone()).unwrap_or_default();
+    let policy = Policy {
+        tenant: now.tenant,
+        priority: ask.priority.unwrap_or(now.priority),
+        anti_affinity: ask.anti_affinity.unwrap_or(now.anti_affinity),
+        nodes: ask.nodes.unwrap_or(now.nodes),
+        zones: ask.zones.unwrap_or(now.zones),
+    };
+    change(&app, &changes, &id, |id| Command::SetPolicy { id, policy }).await
+}
+
 pub(crate) async fn logs(
     State(app): State<App>,
     _: MayRead,
@@ -221,7 +266,7 @@ pub(crate) async fn logs(
     Ok(Json(json!({ "node": replica.node.to_string(), "ordinal": ordinal, "lines": lines })))
 }
 
-fn number(raw: Option<&str>, name: &str, default: u64) -> Result<u64, Problem> {
+pub(super) fn number(raw: Option<&str>, name: &str, default: u64) -> Result<u64, Problem> {
     query(raw, name).map_or(Ok(default), |text| {
         text.parse().map_err(|_| Problem::bad_param(name, format!("`{name}` must be a number")))
     })

@@ -8,6 +8,7 @@ use domain::key::Scope;
 use serde_json::{Map, Value, json};
 
 use super::deployments::LOG_TAIL;
+use super::events;
 use crate::changes;
 use crate::extract::App;
 use crate::routes::{ROUTES, Route};
@@ -67,7 +68,7 @@ fn operation(route: &Route, schemas: &Value) -> Value {
     }
     let parameters: Vec<Value> = in_path(route)
         .map(|name| parameter("path", name, true, json!({ "type": "string" }), ""))
-        .chain(route.query.iter().map(|name| asked(name)))
+        .chain(route.query.iter().map(|name| asked(route, name)))
         .chain(is_change(route).then(repeated))
         .collect();
     if !parameters.is_empty() {
@@ -97,17 +98,25 @@ fn is_change(route: &Route) -> bool {
 }
 
 /// What a query asks.
-fn asked(name: &str) -> Value {
+fn asked(route: &Route, name: &str) -> Value {
+    let of_events = route.path == "/api/events";
     let (schema, description) = match name {
         "consistent" => (
             json!({ "type": "boolean", "default": false }),
             "wait until the answer includes everything acknowledged anywhere before the call",
         ),
-        "node" => (json!({ "type": "string" }), "a node's id or name; the one that is asked by default"),
         "recipient" => (
             json!({ "type": "string", "minLength": 64, "maxLength": 64 }),
             "the backup's public key (X25519, 64 hexadecimal digits), for which the data keys are wrapped",
         ),
+        "node" => {
+            (json!({ "type": "string" }), "a node's id or name; of actors, the one that is asked by default")
+        }
+        "deployment" => (json!({ "type": "string" }), "a deployment's id or name"),
+        "after" if of_events => {
+            (json!({ "type": "string" }), "an event's id: only later ones, the first of them first")
+        }
+        "limit" if of_events => (json!({ "type": "integer", "default": events::LIMIT }), "events at most"),
         "replica" => (json!({ "type": "integer", "default": 0 }), "the replica's ordinal"),
         "tail" => (json!({ "type": "integer", "default": LOG_TAIL }), "lines at most"),
         "prefix" => (json!({ "type": "string" }), "what the keys begin with; all by default"),

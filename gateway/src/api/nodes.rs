@@ -2,11 +2,13 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use domain::decide::placement::{self, Held, Problem as Placement};
 use domain::node::{Command, Node, Standing};
 use domain::{Command as Change, Health, NodeId, View};
 use serde_json::{Value, json};
 
 use super::Answer;
+use super::explain::in_words;
 use crate::changes::Changes;
 use crate::extract::{App, Fresh, MayAdmin, MayRead};
 use crate::problem::Problem;
@@ -33,9 +35,33 @@ fn standing(standing: Standing) -> &'static str {
     }
 }
 
-fn shape(view: &View, node: &Node) -> Value {
-    let replicas =
-        view.state.deployments.rows().flat_map(|d| &d.replicas).filter(|r| r.node == node.id).count();
+/// Whether a node may get work.
+fn work(node: &Node) -> &'static str {
+    match node.cordon {
+        None => "open",
+        Some(cordon) if cordon.drain => "draining",
+        Some(_) => "cordoned",
+    }
+}
+
+fn shape(view: &View, node: &Node, held: &Held) -> Value {
+    let all = || view.state.deployments.rows().flat_map(|d| d.replicas.iter().map(move |r| (d, r)));
+    let here = || all().filter(|(_, r)| r.node == node.id);
+    let leaves = node.cordon.is_some_and(|cordon| cordon.drain) || node.standing == Standing::Leaving;
+    let drain = leaves.then(|| {
+        let waiting = held
+            .waiting
+            .iter()
+            .filter(|(id, ordinal, _)| here().any(|(d, r)| d.id == *id && r.ordinal == *ordinal));
+        let waiting: Vec<Value> = waiting
+            .map(|(id, ordinal, why)| {
+                let name = view.state.deployments.get(id).map(|d| &d.spec.name);
+                json!({ "deployment": name, "ordinal": ordinal, "reason": in_words(view, why) })
+            })
+            .collect();
+        let moving = here().filter(|(_, r)| r.successor.is_some()).count();
+        json!({ "left": here().count(), "moving": moving, "waiting": waiting })
+    });
     json!({
         "id": node.id.to_string(),
         "name": node.name,
@@ -43,12 +69,15 @@ fn shape(view: &View, node: &Node) -> Value {
         "health": health(view, node.id),
         "standing": standing(node.standing),
         "since": rfc3339(node.since),
+        "work": work(node),
+        "cordoned_at": node.cordon.map(|cordon| rfc3339(cordon.since)),
+        "drain": drain,
         "leader": view.leader == Some(node.id),
         "voter": view.voters.contains(&node.id),
         "http": node.http_addr,
         "cluster": node.cluster_addr,
         "version": node.version,
-        "replicas": replicas,
+        "replicas": here().count(),
         "capacity": node.capacity,
         "joined_at": rfc3339(node.joined_at),
     })
@@ -62,13 +91,67 @@ pub(crate) fn find<'a>(view: &'a View, text: &str) -> Result<&'a Node, Problem> 
     })
 }
 
-pub(crate) async fn list(_: MayRead, Fresh(view): Fresh) -> Json<Value> {
-    let nodes: Vec<Value> = view.state.nodes.rows().map(|node| shape(&view, node)).collect();
+/// What waits to be moved; looked at only where something is to move.
+fn held(app: &App, view: &View) -> Held {
+    let moves = |node: &Node| node.cordon.is_some() || node.standing == Standing::Leaving;
+    if !view.state.nodes.rows().any(|node| moves(node)) {
+        return Held::default();
+    }
+    placement::held(&Placement::of(view, app.deps.clock.now()))
+}
+
+pub(crate) async fn list(State(app): State<App>, _: MayRead, Fresh(view): Fresh) -> Json<Value> {
+    let held = held(&app, &view);
+    let nodes: Vec<Value> = view.state.nodes.rows().map(|node| shape(&view, node, &held)).collect();
     Json(json!({ "nodes": nodes }))
 }
 
-pub(crate) async fn get(_: MayRead, Fresh(view): Fresh, Path(id): Path<String>) -> Answer {
-    Ok(Json(shape(&view, find(&view, &id)?)))
+pub(crate) async fn get(
+    State(app): State<App>,
+    _: MayRead,
+    Fresh(view): Fresh,
+    Path(id): Path<String>,
+) -> Answer {
+    Ok(Json(shape(&view, find(&view, &id)?, &held(&app, &view))))
+}
+
+pub(crate) async fn cordon(
+    State(app): State<App>,
+    MayAdmin(changes): MayAdmin,
+    Path(id): Path<String>,
+) -> Answer {
+    open_or_close(&app, &changes, &id, |id| Command::Cordon { id, drain: false }).await
+}
+
+pub(crate) async fn drain(
+    State(app): State<App>,
+    MayAdmin(changes): MayAdmin,
+    Path(id): Path<String>,
+) -> Answer {
+    open_or_close(&app, &changes, &id, |id| Command::Cordon { id, drain: true }).await
+}
+
+pub(crate) async fn uncordon(
+    State(app): State<App>,
+    MayAdmin(changes): MayAdmin,
+    Path(id): Path<String>,
+) -> Answer {
+    open_or_close(&app, &changes, &id, |id| Command::Uncordon { id }).await
+}
+
+/// Changes whether a node may get work, and shows it as it is then.
+async fn open_or_close(
+    app: &App,
+    changes: &Changes,
+    text: &str,
+    command: impl FnOnce(NodeId) -> Command,
+) -> Answer {
+    let id = change(app, changes, text, command).await?;
+    let view = app.deps.view.load();
+    Ok(match id.and_then(|id| view.state.nodes.get(&id)) {
+        Some(row) => Json(shape(&view, row, &held(app, &view))),
+        None => gone(text),
+    })
 }
 
 pub(crate) async fn remove(

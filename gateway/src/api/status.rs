@@ -68,6 +68,12 @@ fn warnings(view: &View) -> Vec<String> {
             .push(format!("{voting} of {wanted} voters vote: others are catching up or are not reachable"));
     }
     for node in view.state.nodes.rows() {
+        if let Some(cordon) = node.cordon {
+            let what = if cordon.drain { "is drained" } else { "is cordoned" };
+            let name = &node.name;
+            warnings
+                .push(format!("node {name} {what}: it gets nothing new until `llmhub node uncordon {name}`"));
+        }
         match node.standing {
             Standing::Lost => warnings.push(format!(
                 "node {} ({}) is lost: start it again, or take it out with `llmhub node remove {}`",

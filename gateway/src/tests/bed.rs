@@ -132,6 +132,7 @@ impl Bed {
             resources: deployment::Resources::default(),
             env: BTreeMap::new(),
             args: Vec::new(),
+            policy: Default::default(),
         };
         let Reply::Deployment(id) = self.apply(Command::Deployment(deployment::Command::Create(spec))) else {
             panic!("a deployment was created");
@@ -226,6 +227,7 @@ fn node_row(id: NodeId, name: &str, zone: &str) -> node::Node {
         since: 0,
         version: domain::level::stamp("0.0.0", domain::command::VERSION),
         joined_at: 0,
+        cordon: None,
     }
 }
 

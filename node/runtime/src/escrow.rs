@@ -201,6 +201,7 @@ mod tests {
             since: 0,
             version: String::new(),
             joined_at: 0,
+            cordon: None,
         }
     }
 

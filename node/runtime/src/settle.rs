@@ -127,6 +127,7 @@ pub(crate) async fn own_row(
         since: 0,
         version: config.version.clone(),
         joined_at: 0,
+        cordon: None,
     }
 }
 

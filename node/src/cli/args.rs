@@ -10,6 +10,12 @@ use clap_complete::Shell;
 use super::target::{Access, Target};
 pub(crate) use backup::{BackupCommand, BackupKey, RecoverArgs, RestoreArgs};
 
+mod scheduling;
+
+pub(crate) use scheduling::{
+    DrainArgs, EventsArgs, MovesArgs, PolicyArgs, PolicyChange, QuotaCommand, RebalanceArgs,
+};
+
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the node cannot be reached, \
                           4 the node refused the request, 5 the cluster cannot do it just now";
 /// How a secret may be given.
@@ -34,7 +40,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run a cluster on this machine, for development
     Dev(DevArgs),
-    /// Run a node, or have one leave the cluster
+    /// Run a node; or keep work off one, empty it, have it leave
     Node(Box<NodeCommand>),
     /// Check a configuration file
     #[command(subcommand)]
@@ -73,6 +79,17 @@ pub(crate) enum Command {
     Status(Target),
     /// List the cluster's nodes
     Nodes(Target),
+    /// Tell why a deployment's replicas are where they are, or nowhere
+    Explain(Named),
+    /// List what happened in the cluster
+    Events(EventsArgs),
+    /// Spread replicas better over zones and nodes
+    Rebalance(RebalanceArgs),
+    /// Show or set how many replicas may move at once
+    Moves(MovesArgs),
+    /// What tenants may ask for
+    #[command(subcommand)]
+    Quota(QuotaCommand),
     /// Chat with a model
     Chat(ChatArgs),
     /// Print a completion script for a shell
@@ -130,6 +147,12 @@ pub(crate) enum NodeAction {
         #[command(flatten)]
         target: Target,
     },
+    /// Keep new work off a node
+    Cordon(Named),
+    /// Keep new work off a node, and move what it has elsewhere
+    Drain(DrainArgs),
+    /// Let a node have work again
+    Uncordon(Named),
 }
 
 /// How a node runs; what is missing comes from the configuration file. The default leaves all of it to that file; unlike a
@@ -263,6 +286,11 @@ pub(crate) struct DeployArgs {
     /// Further argument of the engine; may be given several times
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
     pub(crate) arg: Vec<String>,
+    /// Whose quota it counts against (default: `default`)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tenant: Option<String>,
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
     /// Wait until it answers
     #[arg(long)]
     pub(crate) wait: bool,
@@ -292,6 +320,8 @@ pub(crate) enum DeploymentCommand {
         #[arg(long)]
         replicas: u32,
     },
+    /// Change where it may run, and what it may displace
+    Policy(PolicyChange),
     /// Delete it
     Delete(Named),
     /// Show a replica's last log lines

@@ -13,6 +13,7 @@ use super::api::{Api, escape};
 use super::args::DeployArgs;
 use super::deployments::why;
 use super::failure::Failure;
+use super::scheduling::policy;
 
 /// How often progress is asked for.
 const PROGRESS_PAUSE: Duration = Duration::from_millis(500);
@@ -57,6 +58,12 @@ fn request(args: &DeployArgs) -> Result<Value, Failure> {
     }
     if !args.arg.is_empty() {
         body["args"] = json!(args.arg);
+    }
+    if let Some(tenant) = &args.tenant {
+        body["tenant"] = json!(tenant);
+    }
+    for (field, value) in policy(&args.policy) {
+        body[field] = value;
     }
     Ok(body)
 }
@@ -126,12 +133,12 @@ fn line(deployment: &Value) -> String {
 
 /// One line that changes in place on a terminal, and one line a change elsewhere.
 #[derive(Default)]
-struct Progress {
+pub(super) struct Progress {
     last: String,
 }
 
 impl Progress {
-    fn tell(&mut self, line: &str) {
+    pub(super) fn tell(&mut self, line: &str) {
         if line == self.last {
             return;
         }
@@ -143,7 +150,7 @@ impl Progress {
         line.clone_into(&mut self.last);
     }
 
-    fn end(&self) {
+    pub(super) fn end(&self) {
         if !self.last.is_empty() && std::io::stderr().is_terminal() {
             eprintln!();
         }

@@ -7,6 +7,7 @@ use super::api::{Api, escape};
 use super::args::{DeploymentCommand, Named};
 use super::failure::Failure;
 use super::output::{self, Column};
+use super::scheduling;
 use super::target::Target;
 
 const DEPLOYMENTS: &[Column] = &[
@@ -36,6 +37,7 @@ pub(crate) async fn run(action: Option<DeploymentCommand>, target: &Target) -> R
             let body = json!({ "replicas": replicas });
             change(&named, "scale", Some(&body), &format!("is to have {replicas} replicas")).await
         }
+        Some(DeploymentCommand::Policy(change)) => scheduling::set_policy(&change).await,
         Some(DeploymentCommand::Delete(named)) => delete(&named).await,
         Some(DeploymentCommand::Logs { named, replica, tail }) => logs(&named, replica, tail).await,
     }
@@ -64,7 +66,7 @@ fn summary(deployment: &Value) -> Value {
 
 /// Why a deployment is not what it should be, as far as it says.
 pub(super) fn why(deployment: &Value) -> Option<&str> {
-    ["replicas", "unplaced", "refusals"]
+    ["replicas", "unplaced", "refusals", "waiting"]
         .iter()
         .find_map(|list| deployment[list].as_array()?.iter().find_map(|entry| entry["reason"].as_str()))
 }

@@ -4,6 +4,7 @@ use http::Method;
 
 use super::api::{Api, escape};
 use super::args::NodeAction;
+use super::drain;
 use super::failure::Failure;
 use super::output::{self, Column};
 use super::target::Target;
@@ -14,6 +15,7 @@ const NODES: &[Column] = &[
     ("ZONE", &["/zone"]),
     ("HEALTH", &["/health"]),
     ("STANDING", &["/standing"]),
+    ("WORK", &["/work"]),
     ("VOTER", &["/voter"]),
     ("LEADER", &["/leader"]),
     ("HTTP", &["/http"]),
@@ -40,7 +42,7 @@ pub(crate) async fn nodes(target: &Target) -> Result<(), Failure> {
     super::print_rows(&answer, target.access.json, "nodes", NODES)
 }
 
-/// `llmhub node leave` and `llmhub node remove`.
+/// What `llmhub node` does instead of running one.
 ///
 /// # Errors
 /// What the node said.
@@ -64,6 +66,9 @@ pub(crate) async fn node(action: NodeAction) -> Result<(), Failure> {
             let answer = Api::new(&target)?.call(Method::DELETE, &path, None).await?;
             super::print_one(&answer, target.access.json, &format!("node {id} is removed"))
         }
+        NodeAction::Cordon(named) => drain::cordon(&named).await,
+        NodeAction::Drain(args) => drain::drain(&args).await,
+        NodeAction::Uncordon(named) => drain::uncordon(&named).await,
     }
 }
 

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::args::{
     AdminCommand, BackupCommand, Cli, Command, ConfigCommand, DeploymentCommand, KeyCommand, NodeAction,
-    ProviderCommand, RecoverArgs, SECRET, TokenCommand,
+    ProviderCommand, QuotaCommand, RecoverArgs, SECRET, TokenCommand,
 };
 use super::failure::Failure;
 
@@ -104,6 +104,8 @@ fn asks(command: &mut Command) -> Option<(&mut Option<String>, &mut Access)> {
     let target = match command {
         Command::Node(node) => match node.action.as_mut()? {
             NodeAction::Leave { target, .. } | NodeAction::Remove { target, .. } => target,
+            NodeAction::Cordon(named) | NodeAction::Uncordon(named) => &mut named.target,
+            NodeAction::Drain(args) => &mut args.named.target,
         },
         Command::Deploy(args) => &mut args.target,
         Command::Backup(BackupCommand::Create { target, .. }) => target,
@@ -117,6 +119,7 @@ fn asks(command: &mut Command) -> Option<(&mut Option<String>, &mut Access)> {
             | DeploymentCommand::Delete(named)
             | DeploymentCommand::Scale { named, .. }
             | DeploymentCommand::Logs { named, .. } => &mut named.target,
+            DeploymentCommand::Policy(change) => &mut change.named.target,
         },
         Command::Provider(ProviderCommand::Add(add)) => return Some((&mut add.node_url, &mut add.access)),
         Command::Provider(ProviderCommand::List(target) | ProviderCommand::Remove { target, .. })
@@ -128,7 +131,15 @@ fn asks(command: &mut Command) -> Option<(&mut Option<String>, &mut Access)> {
         )
         | Command::Status(target)
         | Command::Nodes(target) => target,
-        Command::Key(KeyCommand::Revoke(named)) => &mut named.target,
+        Command::Key(KeyCommand::Revoke(named)) | Command::Explain(named) => &mut named.target,
+        Command::Events(args) => &mut args.target,
+        Command::Rebalance(args) => &mut args.target,
+        Command::Moves(args) => &mut args.target,
+        Command::Quota(
+            QuotaCommand::Set { target, .. }
+            | QuotaCommand::List(target)
+            | QuotaCommand::Remove { target, .. },
+        ) => target,
         Command::Chat(args) => &mut args.target,
         Command::Dev(_)
         | Command::Config(_)
