@@ -198,3 +198,48 @@ proptest! {
         prop_assert_eq!(runs, wants);
     }
 }
+
+#[test]
+fn a_successor_runs_where_it_is_prepared_and_goes_on_when_it_takes_over() {
+    use domain::deployment::{Command, Spec};
+    use domain::{Envelope, ModelId, NodeId, Outcome, Reply, RequestId, View, model, node};
+
+    let mut view = View::default();
+    let mut apply = |view: &mut View, command| -> Outcome {
+        view.applied += 1;
+        let envelope = Envelope::new(RequestId(u128::from(view.applied)), command);
+        view.state.apply(view.applied, &envelope, &mut Vec::new())
+    };
+    for id in [1, 2] {
+        let row = crate::scheduler::a_node(id);
+        apply(&mut view, domain::Command::Node(node::Command::Join(row))).unwrap();
+    }
+    let (id, name) = (ModelId::from("m"), String::new());
+    let row = model::Model { id, name, description: String::new(), path: None, created_at: 0 };
+    apply(&mut view, domain::Command::Model(model::Command::Put(row))).unwrap();
+    let spec = Spec {
+        name: "m".to_owned(),
+        model: ModelId::from("m"),
+        engine: "mock".to_owned(),
+        replicas: 1,
+        resources: Default::default(),
+        env: Default::default(),
+        args: Vec::new(),
+        policy: Default::default(),
+    };
+    let mut step = |view: &mut View, command| apply(view, domain::Command::Deployment(command)).unwrap();
+    let Reply::Deployment(id) = step(&mut view, Command::Create(spec)) else { panic!() };
+    let (first, second) = (NodeId(1), NodeId(2));
+    let assign = Command::Assign { id, ordinal: 0, was: None, node: first, gpus: vec![] };
+    let Reply::Epoch(old) = step(&mut view, assign) else { panic!() };
+    let prepare = Command::Prepare { id, ordinal: 0, was: old, node: second, gpus: vec![] };
+    let Reply::Epoch(new) = step(&mut view, prepare) else { panic!() };
+    let epochs = |view: &View, node| -> Vec<u64> {
+        super::machine::wanted(view, node).values().map(|item| item.version.0).collect()
+    };
+    assert_eq!((epochs(&view, first), epochs(&view, second)), (vec![old], vec![new]));
+    step(&mut view, Command::Report { id, ordinal: 0, epoch: new, phase: Phase::Ready });
+    let before = super::machine::wanted(&view, second);
+    step(&mut view, Command::Promote { id, ordinal: 0, successor: new });
+    assert_eq!((epochs(&view, first), super::machine::wanted(&view, second)), (vec![], before));
+}

@@ -16,28 +16,32 @@ fn apply(view: &mut View, command: Command) {
     view.state.apply(view.applied, &envelope, &mut Vec::new()).unwrap();
 }
 
+/// A node in a zone of its own.
+pub(crate) fn a_node(id: u64) -> Node {
+    let capacity =
+        Capacity { cpus: 8, memory_mib: 8_192, gpus: Vec::new(), engines: vec!["mock".to_owned()] };
+    Node {
+        id: NodeId(id),
+        name: format!("n{id}"),
+        zone: format!("az{id}"),
+        cluster_addr: String::new(),
+        http_addr: String::new(),
+        seal_public: Vec::new(),
+        cert_fingerprint: Vec::new(),
+        incarnation: LIFE,
+        capacity,
+        standing: Standing::Active,
+        since: 0,
+        version: String::new(),
+        joined_at: 0,
+        cordon: None,
+    }
+}
+
 fn view(nodes: u64) -> View {
     let mut view = View::default();
     for id in 1..=nodes {
-        let capacity =
-            Capacity { cpus: 8, memory_mib: 8_192, gpus: Vec::new(), engines: vec!["mock".to_owned()] };
-        let row = Node {
-            id: NodeId(id),
-            name: format!("n{id}"),
-            zone: format!("az{id}"),
-            cluster_addr: String::new(),
-            http_addr: String::new(),
-            seal_public: Vec::new(),
-            cert_fingerprint: Vec::new(),
-            incarnation: LIFE,
-            capacity,
-            standing: Standing::Active,
-            since: 0,
-            version: String::new(),
-            joined_at: 0,
-            cordon: None,
-        };
-        apply(&mut view, Command::Node(node::Command::Join(row)));
+        apply(&mut view, Command::Node(node::Command::Join(a_node(id))));
     }
     view
 }
@@ -223,4 +227,29 @@ fn a_refusal_ends_in_time_though_the_wall_clock_was_once_ahead() {
         ),
         "{again:?}"
     );
+}
+
+#[test]
+fn a_rebalance_is_ended_by_who_leads_once_nothing_is_left() {
+    use domain::deployment::Phase;
+    use domain::setting;
+
+    let (mut machine, mut view) = (Machine::default(), view(1));
+    deploy(&mut view, 2);
+    machine.lead(Some(1), 0);
+    let placed = machine.look(&view, 0, 0);
+    carry_out(&mut view, &mut machine, placed);
+    let row = view.state.deployments.rows().next().unwrap().clone();
+    for replica in &row.replicas {
+        let (ordinal, epoch) = (replica.ordinal, replica.epoch);
+        let report = deployment::Command::Report { id: row.id, ordinal, epoch, phase: Phase::Ready };
+        apply(&mut view, Command::Deployment(report));
+    }
+    apply(&mut view, Command::Setting(setting::Command::Rebalance));
+    let since = view.applied;
+    let ended = machine.look(&view, 1, 0);
+    let expected = Command::Setting(setting::Command::EndRebalance { since: Some(since) });
+    assert!(matches!(&ended[..], [Proposal { command, .. }] if *command == expected), "{ended:?}");
+    carry_out(&mut view, &mut machine, ended);
+    assert_eq!(machine.look(&view, 2, 0), []);
 }

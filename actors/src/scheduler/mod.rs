@@ -10,3 +10,5 @@ mod machine_tests;
 
 pub(crate) use actor::{Arguments, Scheduler};
 pub use handle::{Handle, NotLeading, Observed};
+#[cfg(test)]
+pub(crate) use machine_tests::a_node;

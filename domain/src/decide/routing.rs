@@ -115,15 +115,15 @@ pub fn given_up(view: &View, id: DeploymentId, ordinal: u32, epoch: Epoch, node:
     if heard == Some(Health::Down) && trusts_suspicion(view) {
         return true;
     }
-    let placed = view.state.deployments.get(&id).and_then(|d| d.replica(ordinal));
-    row.standing == Standing::Lost && placed.is_none_or(|replica| replica.epoch != epoch)
+    let held = view.state.deployments.get(&id).is_some_and(|d| d.held(ordinal, epoch).is_some());
+    row.standing == Standing::Lost && !held
 }
 
 fn replicas(view: &View, deployment: &Deployment) -> Result<Vec<Target>, Reason> {
     if deployment.desired == Desired::Stopped || deployment.spec.replicas == 0 {
         return Err(Reason::Stopped(deployment.id));
     }
-    let ready = || deployment.replicas.iter().filter(|r| is_ready(view, r));
+    let ready = || deployment.replicas.iter().flat_map(|r| answering(view, r).map(|at| (r.ordinal, at)));
     if ready().next().is_none() {
         return Err(Reason::NoneReady {
             id: deployment.id,
@@ -132,16 +132,25 @@ fn replicas(view: &View, deployment: &Deployment) -> Result<Vec<Target>, Reason>
         });
     }
     let trust = trusts_suspicion(view);
-    let target =
-        |r: &Replica| Target::Replica { id: deployment.id, ordinal: r.ordinal, epoch: r.epoch, node: r.node };
+    let target = |(ordinal, (node, epoch))| Target::Replica { id: deployment.id, ordinal, epoch, node };
     let usable = |node: NodeId| node == view.me || !trust || !view.liveness.suspects(node);
-    let found: Vec<Target> = ready().filter(|r| usable(r.node)).map(target).collect();
+    let found: Vec<Target> = ready().filter(|(_, (node, _))| usable(*node)).map(target).collect();
     if found.is_empty() { Err(Reason::Unreachable(deployment.id)) } else { Ok(found) }
 }
 
-/// Whether a replica answers, as far as the tables and its node's life tell.
+/// Where a replica answers, and under which epoch, as far as the tables and its node's life tell: where it is, and where its
+/// successor is.
+fn answering(view: &View, replica: &Replica) -> impl Iterator<Item = (NodeId, Epoch)> {
+    let next = replica.successor.as_ref().map(|next| (&next.phase, next.node, next.epoch));
+    let places = [Some((&replica.phase, replica.node, replica.epoch)), next].into_iter().flatten();
+    places
+        .filter(|(phase, node, _)| **phase == Phase::Ready && speaks(view, *node))
+        .map(|(_, node, epoch)| (node, epoch))
+}
+
+/// Whether a replica answers, here or there.
 pub fn is_ready(view: &View, replica: &Replica) -> bool {
-    replica.phase == Phase::Ready && speaks(view, replica.node)
+    answering(view, replica).next().is_some()
 }
 
 /// How many replicas of a deployment answer.

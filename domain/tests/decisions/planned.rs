@@ -1,6 +1,7 @@
 //! Cordons, drains and policies: a replacement is ready before the old one goes, and few move at once.
 
-use domain::decide::placement::{Problem, Reason, Verdict, held, why};
+use domain::decide::placement::{HANDOVER_MS, Problem, Reason, Verdict, held, why};
+use domain::decide::routing;
 use domain::deployment::{self, AntiAffinity, Phase, Policy, Resources, Spec};
 use domain::setting::{self, Moves};
 use domain::{Command, Incarnation, NodeId, node};
@@ -61,6 +62,10 @@ fn a_drain_starts_each_replacement_before_it_takes_the_old_one_away() {
         |epoch, phase| Command::Deployment(deployment::Command::Report { id, ordinal: 0, epoch, phase });
     world.apply(report(next.epoch, Phase::Starting)).unwrap();
     world.apply(report(next.epoch, Phase::Ready)).unwrap();
+    assert_eq!(routing::targets(&world.view(), "x").unwrap().len(), 2, "for a moment both answer");
+    assert_eq!(world.place(), 0);
+    world.now += HANDOVER_MS;
+    assert_eq!(world.place(), 1);
     let row = world.state.deployments.get(&id).unwrap().clone();
     assert_eq!((row.replicas[0].node, row.replicas[0].epoch), (next.node, next.epoch));
     assert_eq!(row.replicas[0].phase, Phase::Ready);

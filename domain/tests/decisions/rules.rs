@@ -140,7 +140,7 @@ fn every_move_has_a_reason(world: &World, moves: &[(Move, Reason)], before: &Hel
             && !matches!(replica.phase, Phase::Failed { .. });
         let touched = moves.iter().find(|(step, _)| step.replica() == (*id, *ordinal));
         if let Some((step, _)) = touched.filter(|_| well) {
-            let may = matches!(step, Move::Preempt { .. } | Move::Abandon { .. })
+            let may = matches!(step, Move::Preempt { .. } | Move::Abandon { .. } | Move::Promote { .. })
                 || (matches!(step, Move::Prepare { .. }) && state.rebalance().is_some());
             assert!(may, "{step:?} moves what is well");
         }
@@ -224,6 +224,7 @@ proptest! {
         world.now += 1_000_000;
         while round(&mut world) > 0 {
             world.report_all(Phase::Ready);
+            world.now += 1_000;
         }
         prop_assert!(settled.is_subset(&epochs(&world)), "what is settled stays");
         prop_assert_eq!(round(&mut world), 0);

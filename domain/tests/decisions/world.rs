@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use domain::decide::placement::{Problem, solve};
+use domain::decide::placement::{HANDOVER_MS, Problem, solve};
 use domain::deployment::{Phase, Resources, Spec};
 use domain::node::{Capacity, Gpu, Node, Standing};
 use domain::{
@@ -111,6 +111,7 @@ impl World {
         let mut moves = 0;
         for _ in 0..1_000 {
             self.report_all(Phase::Ready);
+            self.now += HANDOVER_MS;
             let made = self.place();
             if made == 0 {
                 return moves;

@@ -10,5 +10,6 @@ mod fakes;
 mod operators;
 mod recovery;
 mod refusals;
+mod scheduling;
 mod serving;
 mod streams;

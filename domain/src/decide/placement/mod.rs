@@ -4,7 +4,7 @@
 //! What is urgent comes first, by priority: replicas without a node, and those whose node is lost, go to the node that
 //! fits, in the zone with the fewest of their deployment; where none fits, those of lower priority make room. What is
 //! planned comes with what is left of its own bound: a drain, a changed policy, a rebalance. A planned move gives the
-//! replica a successor first, and takes nothing from it until that one answers.
+//! replica a successor first, and takes nothing from it until that one has answered for a moment.
 //!
 //! Everything the tables name takes its room until the tables do not name it any more, so no two moves of a round depend on
 //! each other, and nothing is given twice whichever of them come through.
@@ -31,6 +31,9 @@ pub use why::{Explanation, Verdict, why};
 
 /// The feature level from which replicas have successors and make room.
 const LEVEL: u16 = 2;
+/// How long a successor answers beside its replica, in milliseconds: routers that are behind by less find the one or the
+/// other.
+pub const HANDOVER_MS: Millis = 1_000;
 
 /// A change of placement, to be proposed as the command of the same name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +73,7 @@ pub enum Move {
         /// GPUs of the node the successor gets.
         gpus: Vec<u32>,
     },
-    /// Put a successor in its replica's place before it answers.
+    /// Put a successor in its replica's place.
     Promote {
         /// Of which deployment.
         id: DeploymentId,

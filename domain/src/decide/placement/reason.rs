@@ -24,6 +24,8 @@ pub enum Reason {
     Misplaced(NodeId),
     /// Others have fewer than its node.
     Unbalanced(NodeId),
+    /// It answers on this node, where it was started next.
+    Answers(NodeId),
     /// It is not wanted any more.
     NotWanted,
     /// A replica of higher priority needs its room on this node.
@@ -78,6 +80,7 @@ impl std::fmt::Display for Reason {
             Reason::Draining(node) => write!(f, "node {node} is being drained"),
             Reason::Misplaced(node) => write!(f, "its policy does not want it on node {node}"),
             Reason::Unbalanced(node) => write!(f, "node {node} has more than others"),
+            Reason::Answers(node) => write!(f, "it answers on node {node}"),
             Reason::NotWanted => write!(f, "it is not wanted any more"),
             Reason::MakesRoom { by, by_ordinal, node } => {
                 write!(f, "it makes room on node {node} for replica {by}/{by_ordinal} of higher priority")

@@ -2,9 +2,9 @@
 
 use super::board::{Board, Spot};
 use super::planned::Budget;
-use super::{Move, Reason, Solution, preempt};
+use super::{HANDOVER_MS, Move, Reason, Solution, preempt};
 use crate::ids::NodeId;
-use crate::tables::deployment::{Deployment, Replica, Successor};
+use crate::tables::deployment::{Deployment, Phase, Replica, Successor};
 
 /// Takes away what is not wanted, and settles successors that have no replica to succeed, or no need to.
 pub(super) fn release(board: &Board<'_>, order: &[&Deployment], solution: &mut Solution) {
@@ -20,8 +20,12 @@ pub(super) fn release(board: &Board<'_>, order: &[&Deployment], solution: &mut S
                     solution.moves.push((Move::Promote { id, ordinal, successor: next.epoch }, why));
                 }
                 (None, Some(next)) if !is_needed(board, deployment, replica, next) => {
-                    let moves = Move::Abandon { id, ordinal, successor: next.epoch };
-                    solution.moves.push((moves, Reason::NoNeed));
+                    let stays = Move::Abandon { id, ordinal, successor: next.epoch };
+                    solution.moves.push((stays, Reason::NoNeed));
+                }
+                (None, Some(next)) if has_proved(board, next) => {
+                    let moves = Move::Promote { id, ordinal, successor: next.epoch };
+                    solution.moves.push((moves, Reason::Answers(next.node)));
                 }
                 _ => {}
             }
@@ -31,6 +35,11 @@ pub(super) fn release(board: &Board<'_>, order: &[&Deployment], solution: &mut S
 
 fn is_there(board: &Board<'_>, node: NodeId) -> bool {
     board.rooms.get(&node).is_some_and(|room| room.node.standing.counts())
+}
+
+/// Whether a successor answers, and has done so for as long as it takes until every router knows.
+fn has_proved(board: &Board<'_>, next: &Successor) -> bool {
+    next.phase == Phase::Ready && board.problem.now >= next.since.saturating_add(HANDOVER_MS)
 }
 
 /// Whether a successor is still to be waited for.

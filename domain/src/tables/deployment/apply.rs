@@ -223,8 +223,10 @@ fn promote(
 ) -> Outcome {
     let mut row = find(state, id)?;
     let (from, to) = succeed(&mut row, ordinal, successor)?;
+    let answers = row.replica(ordinal).is_some_and(|replica| replica.phase == Phase::Ready);
     put(state, row, ctx);
-    tell_moved(state, id, ordinal, (from, to), "what it was before cannot go on", ctx);
+    let why = if answers { "it answers there" } else { "it cannot go on where it was" };
+    tell_moved(state, id, ordinal, (from, to), why, ctx);
     Ok(Reply::Done)
 }
 
@@ -352,14 +354,13 @@ fn report(
     put(state, row, ctx);
     tell_phase(state, Subject::replica(id, ordinal, node), &phase, ctx);
     if let Some(ends) = moved {
-        let why = if phase == Phase::Ready { "it answers there" } else { "it failed where it was" };
-        tell_moved(state, id, ordinal, ends, why, ctx);
+        tell_moved(state, id, ordinal, ends, "it failed where it was", ctx);
     }
     Ok(Reply::Done)
 }
 
-/// Writes a phase into a replica or its successor. A successor that is ready takes the replica's place, and so does one
-/// whose replica failed; one that failed itself is none any more. Tells from where to where the replica has moved by that.
+/// Writes a phase into a replica or its successor. A successor whose replica failed takes its place; one that failed itself
+/// is none any more. Tells from where to where the replica has moved by that.
 fn show(
     row: &mut Deployment,
     ordinal: u32,
@@ -369,18 +370,17 @@ fn show(
 ) -> Option<(NodeId, NodeId)> {
     let replica = row.replicas.iter_mut().find(|r| r.ordinal == ordinal)?;
     let failed = matches!(phase, Phase::Failed { .. });
-    let promoted = if replica.epoch == epoch {
+    if replica.epoch == epoch {
         (replica.phase, replica.since) = (phase.clone(), now);
-        replica.successor.as_ref().filter(|_| failed).map(|next| next.epoch)
-    } else {
-        let next = replica.successor.as_mut()?;
-        (next.phase, next.since) = (phase.clone(), now);
-        if failed {
-            replica.successor = None;
-        }
-        (*phase == Phase::Ready).then_some(epoch)
-    };
-    succeed(row, ordinal, promoted?).ok()
+        let next = replica.successor.as_ref().filter(|_| failed)?.epoch;
+        return succeed(row, ordinal, next).ok();
+    }
+    let next = replica.successor.as_mut()?;
+    (next.phase, next.since) = (phase.clone(), now);
+    if failed {
+        replica.successor = None;
+    }
+    None
 }
 
 fn tell_phase(state: &mut State, about: Subject, phase: &Phase, ctx: &mut Context<'_>) {

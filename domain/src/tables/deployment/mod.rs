@@ -1,7 +1,7 @@
 //! Deployments: a model to be served under a name by some replicas, and where each replica is. The scheduler assigns
 //! replicas to nodes, each time under a new epoch; the hosting node reports what became of it. A report or assignment
 //! that speaks of an old epoch is refused, so a node that lost its replica can never speak for it. A replica that moves
-//! without need has a successor first: that one is started elsewhere, and takes its place once it answers.
+//! without need has a successor first: that one is started elsewhere, answers beside it, and then takes its place.
 
 mod apply;
 mod check;
@@ -117,7 +117,7 @@ pub struct Successor {
     pub epoch: Epoch,
     /// GPUs of that node that are its own, by index.
     pub gpus: Vec<u32>,
-    /// How it is; never ready, since it takes the replica's place then.
+    /// How it is; once it is ready both answer, until all nodes must know so and it takes the replica's place.
     pub phase: Phase,
     /// Since when it is so.
     pub since: Millis,
@@ -273,7 +273,7 @@ pub enum Command {
         /// GPUs of that node it gets.
         gpus: Vec<u32>,
     },
-    /// The scheduler puts a successor in the replica's place before it answers, since the replica itself is lost.
+    /// The scheduler puts a successor in the replica's place: it answers, or the replica itself is lost.
     Promote {
         /// Which.
         id: DeploymentId,
