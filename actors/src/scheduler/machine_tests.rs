@@ -1,10 +1,11 @@
 //! What the leader proposes and when.
 
+use domain::command::VERSION;
 use domain::deployment::{self, Resources, Spec};
 use domain::limits::LEASE_MS;
 use domain::model::{self, Model};
 use domain::node::{self, Capacity, Node, Standing};
-use domain::{Command, Envelope, Incarnation, ModelId, NodeId, RequestId, View};
+use domain::{Command, Envelope, Incarnation, ModelId, NodeId, RequestId, View, level};
 
 use super::machine::{Machine, Proposal, SETTLE_MS};
 
@@ -32,7 +33,7 @@ pub(crate) fn a_node(id: u64) -> Node {
         capacity,
         standing: Standing::Active,
         since: 0,
-        version: String::new(),
+        version: level::stamp("0", VERSION),
         joined_at: 0,
         cordon: None,
     }

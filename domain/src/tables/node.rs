@@ -300,20 +300,7 @@ pub(crate) fn apply(state: &mut State, command: &Command, ctx: &mut Context<'_>)
             }
             join(state, node, namesake, ctx)
         }
-        Command::Admit { node, token, hash } => {
-            let namesake = may_join(state, node)?;
-            if let Some(old) = state.nodes.get(&node.id).cloned() {
-                token::check(state, *token, hash)?;
-                if node.incarnation > old.incarnation {
-                    // It was started again before it had heard that it is in.
-                    let Node { standing, since, joined_at, cordon, .. } = *old;
-                    start_anew(state, Node { standing, since, joined_at, cordon, ..node.clone() }, ctx);
-                }
-                return Ok(Reply::Done);
-            }
-            token::spend(state, *token, hash, ctx)?;
-            join(state, node, namesake, ctx)
-        }
+        Command::Admit { node, token, hash } => admit(state, node, *token, hash, ctx),
         Command::Register { id, incarnation, zone, cluster_addr, http_addr, capacity, version } => {
             let mut node = find(state, *id)?;
             check_level(state, version)?;
@@ -357,21 +344,38 @@ pub(crate) fn apply(state: &mut State, command: &Command, ctx: &mut Context<'_>)
             bury(state, *id, "it was taken out", ctx);
             Ok(Reply::Done)
         }
-        Command::Survive { id, others } => {
-            let survivor = find(state, *id)?;
-            let rows: Vec<NodeId> = state.nodes.iter().map(|(id, _)| *id).collect();
-            for other in rows.into_iter().chain(others.iter().copied()).filter(|other| other != id) {
-                bury(state, other, "the cluster was recovered without it", ctx);
-            }
-            // Whatever it was about to do, it is the cluster now.
-            state.nodes.put(ctx.out, *id, Node { standing: Standing::Active, since: ctx.now, ..survivor });
-            Ok(Reply::Done)
-        }
+        Command::Survive { id, others } => survive(state, *id, others, ctx),
         Command::Cordon { id, drain } => {
             cordon(state, *id, Some(Cordon { drain: *drain, since: ctx.now }), ctx)
         }
         Command::Uncordon { id } => cordon(state, *id, None, ctx),
     }
+}
+
+fn admit(state: &mut State, node: &Node, token: TokenId, hash: &[u8], ctx: &mut Context<'_>) -> Outcome {
+    let namesake = may_join(state, node)?;
+    if let Some(old) = state.nodes.get(&node.id).cloned() {
+        token::check(state, token, hash)?;
+        if node.incarnation > old.incarnation {
+            // It was started again before it had heard that it is in.
+            let Node { standing, since, joined_at, cordon, .. } = *old;
+            start_anew(state, Node { standing, since, joined_at, cordon, ..node.clone() }, ctx);
+        }
+        return Ok(Reply::Done);
+    }
+    token::spend(state, token, hash, ctx)?;
+    join(state, node, namesake, ctx)
+}
+
+fn survive(state: &mut State, id: NodeId, others: &[NodeId], ctx: &mut Context<'_>) -> Outcome {
+    let survivor = find(state, id)?;
+    let rows: Vec<NodeId> = state.nodes.iter().map(|(id, _)| *id).collect();
+    for other in rows.into_iter().chain(others.iter().copied()).filter(|other| *other != id) {
+        bury(state, other, "the cluster was recovered without it", ctx);
+    }
+    // Whatever it was about to do, it is the cluster now.
+    state.nodes.put(ctx.out, id, Node { standing: Standing::Active, since: ctx.now, ..survivor });
+    Ok(Reply::Done)
 }
 
 fn cordon(state: &mut State, id: NodeId, new: Option<Cordon>, ctx: &mut Context<'_>) -> Outcome {
