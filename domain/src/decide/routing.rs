@@ -165,7 +165,9 @@ fn speaks(view: &View, node: NodeId) -> bool {
         row.standing != Standing::Stopped
             && view.liveness.life(node).is_none_or(|life| life <= row.incarnation)
     };
-    node == view.me || view.state.nodes.get(&node).is_none_or(|row| present(row))
+    let known = || view.state.nodes.get(&node).is_none_or(|row| present(row));
+    // One that was removed may well be heard of for a while; where its replicas go is decided only after it.
+    !view.state.gone.contains(&node) && (node == view.me || known())
 }
 
 /// Whether this node's suspicions may take nodes out of routing: not when they are too many at once.

@@ -76,6 +76,15 @@ fn what_the_tables_say_of_a_former_life_is_not_believed() {
 }
 
 #[test]
+fn a_node_that_was_removed_is_not_routed_to_though_it_is_still_heard_of() {
+    let mut world = served(2);
+    let host = world.state.deployments.rows().next().unwrap().replicas[0].node;
+    world.apply(Command::Node(node::Command::Remove { id: host })).unwrap();
+    let found = targets(&world.view(), "x").unwrap();
+    assert!(matches!(found[..], [Target::Replica { node, .. }] if node != host), "{found:?}");
+}
+
+#[test]
 fn what_cannot_answer_says_why() {
     let mut world = World::with_nodes(&[("a", 0), ("b", 0), ("c", 0)]);
     assert_eq!(targets(&world.view(), "x"), Err(Reason::UnknownModel));
