@@ -192,6 +192,9 @@ fn settings(config: &Config) -> Result<Arc<openraft::Config>, Error> {
         snapshot_policy: SnapshotPolicy::LogsSinceLast(config.snapshot_every),
         max_in_snapshot_log_to_keep: config.keep_log,
         enable_pre_vote: Some(true),
+        // A follower that comes back on an older copy of its log is turned away by the number of its start. Until that is
+        // heard of, its loss must not end the leader, which stops at a log that is shorter than it was unless told so.
+        allow_log_reversion: Some(true),
         // A leader that restarts stands for election like everyone else: what it last committed need not be on its disk.
         enable_leader_restore: Some(false),
         ..openraft::Config::default()

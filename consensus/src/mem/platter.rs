@@ -44,29 +44,45 @@ impl Platter {
 
     /// The power goes: whoever has it open loses it, and writes that were not durable survive as told.
     pub fn crash(&self, crash: Crash) {
+        self.with(|inner| inner.lose_power(crash));
+    }
+
+    /// The power goes at the so-manieth write from now on: that one and whatever else is not durable survives as told, and
+    /// whoever has it open loses it. [`Platter::tripped`] tells once that it happened; a crash before it calls it off.
+    pub fn crash_at_write(&self, count: u32, crash: Crash) {
+        self.with(|inner| inner.trip = Some((count, crash)));
+    }
+
+    /// The power does not go after all.
+    pub fn call_crash_off(&self) {
+        self.with(|inner| inner.trip = None);
+    }
+
+    /// Whether a crash that was ordered for a write has happened since the last look.
+    pub fn tripped(&self) -> bool {
+        self.with(|inner| std::mem::take(&mut inner.tripped))
+    }
+
+    /// What it holds durably just now.
+    pub fn copy(&self) -> Image {
+        Image(self.with(|inner| inner.durable.clone()))
+    }
+
+    /// It holds what it held when the copy was made; whoever has it open loses it.
+    pub fn put_back(&self, image: &Image) {
         self.with(|inner| {
-            inner.opening += 1;
-            let survive = match crash {
-                Crash::LosesAll => 0,
-                Crash::KeepsAll => inner.pending.len(),
-                Crash::Tears(draw) => (draw % (inner.pending.len() as u64 + 1)) as usize,
-            };
-            for (_, batch) in std::mem::take(&mut inner.pending).into_iter().take(survive) {
-                inner.durable.apply(&batch);
-            }
-            inner.visible = inner.durable.clone();
-            inner.busy_until = None;
+            inner.lose_power(Crash::LosesAll);
+            inner.durable = image.0.clone();
+            inner.visible = image.0.clone();
         });
     }
 
     /// Everything is gone: the disk was replaced.
     pub fn wipe(&self) {
         self.with(|inner| {
-            inner.opening += 1;
-            inner.pending.clear();
+            inner.lose_power(Crash::LosesAll);
             inner.durable = Families::default();
             inner.visible = Families::default();
-            inner.busy_until = None;
         });
     }
 
@@ -113,6 +129,10 @@ impl Platter {
     }
 }
 
+/// What a [`Platter`] held at a moment.
+#[derive(Clone)]
+pub struct Image(Families);
+
 pub(super) struct Inner {
     opening: u64,
     number: u64,
@@ -122,6 +142,9 @@ pub(super) struct Inner {
     pending: VecDeque<(u64, Batch)>,
     latency: Duration,
     capacity: Option<usize>,
+    /// After so many writes the power goes.
+    trip: Option<(u32, Crash)>,
+    tripped: bool,
     /// Writes become durable one after the other.
     busy_until: Option<Instant>,
 }
@@ -136,12 +159,36 @@ impl Default for Inner {
             pending: VecDeque::new(),
             latency: LATENCY_DEFAULT,
             capacity: None,
+            trip: None,
+            tripped: false,
             busy_until: None,
         }
     }
 }
 
 impl Inner {
+    fn lose_power(&mut self, crash: Crash) {
+        self.opening += 1;
+        let survive = match crash {
+            Crash::LosesAll => 0,
+            Crash::KeepsAll => self.pending.len(),
+            Crash::Tears(draw) => (draw % (self.pending.len() as u64 + 1)) as usize,
+        };
+        for (_, batch) in std::mem::take(&mut self.pending).into_iter().take(survive) {
+            self.durable.apply(&batch);
+        }
+        self.visible = self.durable.clone();
+        self.busy_until = None;
+        (self.trip, self.tripped) = (None, false);
+    }
+
+    /// Counts a write; says whether the power goes with it.
+    fn trips(&mut self) -> Option<Crash> {
+        let (left, crash) = self.trip.as_mut()?;
+        *left = left.saturating_sub(1);
+        (*left == 0).then_some(*crash)
+    }
+
     /// Makes a batch visible; answers its number and, if it is to be durable, when it will be.
     pub(super) fn write(
         &mut self,
@@ -160,6 +207,11 @@ impl Inner {
         self.visible.apply(&batch);
         self.number += 1;
         self.pending.push_back((self.number, batch));
+        if let Some(crash) = self.trips() {
+            self.lose_power(crash);
+            self.tripped = true;
+            return Err(Error::Closed);
+        }
         let ready = durable.then(|| {
             // Group commit: a write that arrives while the disk is busy is done together with the next round.
             let start = self.busy_until.map_or(now, |until| until.max(now));

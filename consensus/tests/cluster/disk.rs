@@ -51,6 +51,25 @@ async fn a_full_disk_is_told_in_words_and_the_others_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_follower_that_comes_back_on_an_older_copy_of_its_log_ends_nobody() {
+    let mut world = World::with_voters(65, 3).await;
+    let leader = world.leader().await;
+    put(&leader, 0).await;
+    let forgetful = world.follower().await.id();
+    let copy = world.members[&forgetful].platter.copy();
+    for number in 1..10 {
+        put(&leader, number).await;
+    }
+    world.converge().await;
+    world.crash(forgetful.0, Crash::KeepsAll).await;
+    world.members[&forgetful].platter.put_back(&copy);
+    world.start(forgetful.0).await.unwrap();
+    assert_eq!(world.converge().await, 10);
+    assert!(leader.status().fault.is_none(), "{:?}", leader.status().fault);
+    put(&leader, 10).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn damaged_data_is_noticed_and_told_in_words() {
     for (family, draw) in
         [(Family::Tables, 3), (Family::Meta, 0), (Family::Meta, 1), (Family::Log, 1_000_003)]
