@@ -23,6 +23,8 @@ pub struct Config {
     pub memory_mib: u64,
     /// Program version, for the nodes table; it names the feature level, see [`domain::level`].
     pub version: String,
+    /// After how many log entries a snapshot is made, half as many being kept; `None` for consensus' own default.
+    pub snapshot_every: Option<u64>,
     /// How long a graceful stop waits for streams, in milliseconds.
     pub drain_ms: u64,
     /// The gateway's section.

@@ -275,6 +275,9 @@ async fn start_consensus(
     let clock = env.clock.clone();
     let mut settings = consensus::Config::new(me, config.cluster_addr.clone(), env.entropy.draw());
     settings.level = settings.level.min(domain::level::of(&config.version));
+    if let Some(every) = config.snapshot_every {
+        (settings.snapshot_every, settings.keep_log) = (every, every / 2);
+    }
     Ok(Consensus::start(
         settings,
         env.disk.clone(),

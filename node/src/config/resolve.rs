@@ -154,6 +154,7 @@ impl Settings {
             cpus: capacity::cpus(),
             memory_mib: capacity::memory_mib(),
             version: domain::level::stamp(env!("CARGO_PKG_VERSION"), domain::command::VERSION),
+            snapshot_every: None,
             drain_ms: self.drain_ms,
             gateway: self.gateway.clone(),
             actors: self.actors.clone(),
