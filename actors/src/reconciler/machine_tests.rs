@@ -205,7 +205,7 @@ fn a_successor_runs_where_it_is_prepared_and_goes_on_when_it_takes_over() {
     use domain::{Envelope, ModelId, NodeId, Outcome, Reply, RequestId, View, model, node};
 
     let mut view = View::default();
-    let mut apply = |view: &mut View, command| -> Outcome {
+    let apply = |view: &mut View, command| -> Outcome {
         view.applied += 1;
         let envelope = Envelope::new(RequestId(u128::from(view.applied)), command);
         view.state.apply(view.applied, &envelope, &mut Vec::new())
@@ -227,7 +227,7 @@ fn a_successor_runs_where_it_is_prepared_and_goes_on_when_it_takes_over() {
         args: Vec::new(),
         policy: Default::default(),
     };
-    let mut step = |view: &mut View, command| apply(view, domain::Command::Deployment(command)).unwrap();
+    let step = |view: &mut View, command| apply(view, domain::Command::Deployment(command)).unwrap();
     let Reply::Deployment(id) = step(&mut view, Command::Create(spec)) else { panic!() };
     let (first, second) = (NodeId(1), NodeId(2));
     let assign = Command::Assign { id, ordinal: 0, was: None, node: first, gpus: vec![] };

@@ -126,6 +126,7 @@ fn config(world: &World, host: &Host, token: Option<String>) -> Config {
         cpus: CPUS,
         memory_mib: MEMORY_MIB,
         version: domain::level::stamp("simulated", domain::command::VERSION),
+        snapshot_every: None,
         drain_ms: DRAIN_MS,
         gateway: gateway::Config {
             first_byte_timeout_ms: FIRST_BYTE_MS,
