@@ -4,7 +4,7 @@ use domain::deployment::{self, Phase};
 use domain::event::Kind;
 use domain::limits::EVENTS_MAX;
 use domain::setting::{self, Moves};
-use domain::{Command, NodeId, node};
+use domain::{Command, NodeId, Reject, node};
 
 use crate::world::{World, a_node, a_spec};
 
@@ -66,8 +66,7 @@ fn only_what_changes_something_is_told() {
 
 #[test]
 fn the_newest_are_kept_and_the_tables_stay_small() {
-    let mut world = World::new();
-    world.apply(Command::Node(node::Command::Join(a_node(1, "a", 0)))).unwrap();
+    let mut world = World::with_nodes(&[("a", 0)]);
     for n in 0..EVENTS_MAX as u32 + 50 {
         let moves = Moves { planned_max: 1 + n % 2, urgent_max: 64 };
         world.apply(Command::Setting(setting::Command::SetMoves(moves))).unwrap();
@@ -75,5 +74,17 @@ fn the_newest_are_kept_and_the_tables_stay_small() {
     assert_eq!(world.state.events.len(), EVENTS_MAX);
     assert_eq!(world.rows.keys().filter(|key| key[0] == 14).count(), EVENTS_MAX);
     let oldest = world.state.events.rows().next().unwrap();
-    assert_eq!(oldest.id.0 >> 4, 52, "its command was the fifty-second");
+    assert_eq!(oldest.id.0 >> 4, world.index + 1 - EVENTS_MAX as u64, "each command told of one");
+}
+
+#[test]
+fn while_an_old_program_is_there_nothing_is_told_and_nothing_is_planned() {
+    let mut world = World::new();
+    let old = node::Node { version: "0.1.0".into(), ..a_node(1, "a", 0) };
+    world.apply(Command::Node(node::Command::Join(old))).unwrap();
+    let drain = Command::Node(node::Command::Cordon { id: NodeId(1), drain: true });
+    assert!(matches!(world.apply(drain), Err(Reject::TooNew { .. })));
+    world.apply(Command::Node(node::Command::Leave { id: NodeId(1) })).unwrap();
+    assert!(world.state.events.is_empty());
+    assert!(world.rows.keys().all(|key| key[0] != 13 && key[0] != 14), "tables it could not read");
 }
