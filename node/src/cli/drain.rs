@@ -121,7 +121,7 @@ mod tests {
         ] } });
         assert_eq!(
             line(&node),
-            "3 replicas left, 1 under way; 2 wait, replica 2 of tiny since no other node can take it"
+            "3 replicas left, 1 under way; 2 wait (replica 2 of tiny: no other node can take it)"
         );
         assert_eq!(left(&json!({ "drain": null })), 0);
     }
