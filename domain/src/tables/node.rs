@@ -192,7 +192,7 @@ pub enum Command {
         id: NodeId,
     },
     /// A majority was lost for good and this node goes on alone: all others are gone for good. Written into the log of a
-    /// stopped node on its operator's word, never proposed.
+    /// stopped node on its operator's word, never proposed; of the first level, so that a cluster of any level takes it.
     Survive {
         /// Which node.
         id: NodeId,

@@ -260,3 +260,21 @@ fn a_survivor_buries_everyone_else_and_keeps_what_the_cluster_has() {
     let unknown = node::Command::Survive { id: NodeId(3), others: Vec::new() };
     assert!(matches!(world.apply(Command::Node(unknown)), Err(Reject::Node(node::Reject::Unknown(_)))));
 }
+
+#[test]
+fn a_deployment_pinned_to_what_is_no_more_comes_back_and_waits_for_it() {
+    let mut old = in_use();
+    let mut spec = a_spec("pinned", 1);
+    spec.policy.nodes = vec!["node2".into()];
+    spec.policy.zones = vec!["b".into()];
+    old.apply(Command::Deployment(deployment::Command::CreateWith(spec.clone()))).unwrap();
+    let (mut new, first) = fresh();
+    let refused = new.apply(Command::Deployment(deployment::Command::CreateWith(spec.clone())));
+    assert!(matches!(refused, Err(Reject::Deployment(deployment::Reject::BadSpec { .. }))), "{refused:?}");
+    new.apply(begin(&old, first, false)).unwrap();
+    new.apply(rows(&pages(&old.state, usize::MAX))).unwrap();
+    new.apply(end()).unwrap();
+    assert_eq!(new.state.deployment_named("pinned").map(|d| &d.spec), Some(&spec));
+    new.place();
+    assert!(new.state.deployment_named("pinned").is_some_and(|d| d.replicas.is_empty()));
+}

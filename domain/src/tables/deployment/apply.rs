@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::check::{check_policy, check_replicas, check_spec};
+use super::check::{check_pins, check_policy, check_replicas, check_spec};
 use super::{
     Command, Deployment, Desired, Phase, Policy, Preempted, Refusal, Reject, Replica, Spec, Successor,
 };
@@ -31,7 +31,8 @@ pub(crate) fn apply(state: &mut State, command: &Command, ctx: &mut Context<'_>)
             Ok(Reply::Done)
         }
         Command::SetPolicy { id, policy } => {
-            check_policy(state, policy)?;
+            check_policy(policy)?;
+            check_pins(state, policy)?;
             let mut row = find(state, *id)?;
             let tenant = row.spec.policy.tenant;
             row.spec.policy = Policy { tenant, ..policy.clone() };
@@ -71,7 +72,8 @@ pub(crate) fn apply(state: &mut State, command: &Command, ctx: &mut Context<'_>)
 }
 
 fn create(state: &mut State, spec: &Spec, ctx: &mut Context<'_>) -> Outcome {
-    check_spec(state, spec)?;
+    check_spec(spec)?;
+    check_pins(state, &spec.policy)?;
     if let Some(id) = state.names.get(&spec.name) {
         return Err(Reject::NameTaken { name: spec.name.clone(), id: *id }.into());
     }

@@ -12,7 +12,7 @@ pub(super) fn check_replicas(replicas: u32) -> Result<(), Reject> {
     Ok(())
 }
 
-pub(super) fn check_spec(state: &State, spec: &Spec) -> Result<(), Reject> {
+pub(super) fn check_spec(spec: &Spec) -> Result<(), Reject> {
     check_name(&spec.name).map_err(|hint| bad("name", hint.to_owned()))?;
     check_name(&spec.engine).map_err(|hint| bad("engine", hint.to_owned()))?;
     check_replicas(spec.replicas)?;
@@ -34,11 +34,10 @@ pub(super) fn check_spec(state: &State, spec: &Spec) -> Result<(), Reject> {
     if spec.env.values().chain(&spec.args).any(|v| v.contains('\0')) {
         return Err(bad("env or args", "leave out NUL characters".to_owned()));
     }
-    check_policy(state, &spec.policy)
+    check_policy(&spec.policy)
 }
 
-/// Pins must name what there is: a slip of the pen would otherwise show only as a deployment that never runs.
-pub(super) fn check_policy(state: &State, policy: &Policy) -> Result<(), Reject> {
+pub(super) fn check_policy(policy: &Policy) -> Result<(), Reject> {
     check_name(&policy.tenant).map_err(|hint| bad("tenant", hint.to_owned()))?;
     if policy.priority.unsigned_abs() > PRIORITY_MAX.unsigned_abs() {
         return Err(bad("priority", format!("give -{PRIORITY_MAX} to {PRIORITY_MAX}")));
@@ -49,6 +48,11 @@ pub(super) fn check_policy(state: &State, policy: &Policy) -> Result<(), Reject>
             return Err(bad(field, hint));
         }
     }
+    Ok(())
+}
+
+/// Pins must name what there is: a slip of the pen would otherwise show only as a deployment that never runs.
+pub(super) fn check_pins(state: &State, policy: &Policy) -> Result<(), Reject> {
     let is_node = |pin: &str| {
         state.node_named(pin).is_some() || pin.parse::<NodeId>().is_ok_and(|id| state.nodes.contains(&id))
     };

@@ -6,7 +6,8 @@ use crate::State;
 use crate::ids::DeploymentId;
 use crate::tables::Context;
 
-/// Takes a deployment back in from a backup. Quotas are not looked at: what ran under them runs again.
+/// Takes a deployment back in from a backup. Quotas are not looked at: what ran under them runs again. Nor are pins: the nodes
+/// and zones they name may join later, and until then it waits.
 pub(in crate::tables) fn restore(
     state: &mut State,
     (key, row): (DeploymentId, Deployment),
@@ -20,7 +21,7 @@ pub(in crate::tables) fn restore(
     if key != row.id || key.0.max(row.generation) > base {
         return Err("its number is not one of the backup's".to_owned());
     }
-    check_spec(state, &row.spec).map_err(|e| e.to_string())?;
+    check_spec(&row.spec).map_err(|e| e.to_string())?;
     if let Some(id) = state.names.get(&row.spec.name) {
         return Err(Reject::NameTaken { name: row.spec.name.clone(), id: *id }.to_string());
     }
