@@ -1,5 +1,5 @@
-//! What consensus is told at start. Times are in milliseconds; the defaults bring a new leader about 0.8 s after the old one
-//! died, and bear a leader that pauses for 0.6 s. A longer pause costs an election, which takes some 20 ms, and moves nothing:
+//! What consensus is told at start. Times are in milliseconds; the defaults bring a new leader about 0.85 s after the old one
+//! died, and bear a leader that pauses for 0.7 s. A longer pause costs an election, which takes some 20 ms, and moves nothing:
 //! leases are another matter.
 
 use domain::NodeId;
@@ -15,6 +15,7 @@ pub struct Config {
     /// How often the leader is heard of.
     pub heartbeat_ms: u64,
     /// The shortest time without a leader after which an election starts, once the leader's lease (`election_max_ms`) ran out.
+    /// Votes must be there in that time too: where messages take longer there and back, nobody is ever elected.
     pub election_min_ms: u64,
     /// The longest.
     pub election_max_ms: u64,
@@ -45,8 +46,8 @@ impl Config {
             id,
             addr: addr.into(),
             heartbeat_ms: 100,
-            election_min_ms: 250,
-            election_max_ms: 450,
+            election_min_ms: 300,
+            election_max_ms: 500,
             append_ms: 2_000,
             chunk_ms: 10_000,
             snapshot_every: 2_000,

@@ -36,6 +36,7 @@ impl Switch {
         let ended = Arc::new(AtomicBool::new(false));
         let (seen, dice) = (Arc::clone(&ended), Dice::of(seed, "packets"));
         let work = move || {
+            go_first();
             let mut state = State { devices, rules, dice, under_way: BTreeMap::new(), number: 0 };
             while !seen.load(Ordering::Relaxed) {
                 state.turn();
@@ -55,6 +56,13 @@ impl Drop for Switch {
             eprintln!("the switch had panicked");
         }
     }
+}
+
+/// A network does not wait for a processor: the switch comes before what else the machine does, where that is allowed.
+fn go_first() {
+    let priority = libc::sched_param { sched_priority: 1 };
+    // SAFETY: the structure lives through the call; 0 is the calling thread. Without it the network is slower, no more.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_RR, &raw const priority) };
 }
 
 struct State {

@@ -101,7 +101,7 @@ fn table(growths: &[Growth]) -> String {
 fn limit(quantity: Quantity) -> (f64, f64) {
     match quantity {
         Quantity::MemoryMib => (120.0, 16.0),
-        Quantity::OpenFiles => (60.0, 16.0),
+        Quantity::OpenFiles => (120.0, 64.0),
         Quantity::Threads => (12.0, 4.0),
         Quantity::DiskMib => (600.0, 64.0),
     }
