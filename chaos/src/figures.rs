@@ -9,6 +9,9 @@ use sim::history::{Ended, Entry, Outages, What};
 
 use crate::check::acknowledged;
 
+/// A driver that was held up for less is not told.
+const HELD_UP_TOLD: Duration = Duration::from_secs(10);
+
 /// A moment at which nodes were taken away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Strike {
@@ -107,6 +110,8 @@ pub(crate) struct Figures {
     pub(crate) reads: u32,
     /// Replicas that moved or started again though nothing happened to their node.
     pub(crate) healthy_moved: Option<usize>,
+    /// The longest that the driver itself did not get on: long ones mean that the machine was busy with something else.
+    pub(crate) held_up: Duration,
 }
 
 impl Figures {
@@ -148,6 +153,9 @@ impl Figures {
         time("writes_resume_ms", &|cost| cost.writes_resume);
         if let Some(slowest) = self.slowest_chat {
             fields.insert("slowest_chat_ms".to_owned(), json!(slowest.as_millis() as u64));
+        }
+        if self.held_up >= HELD_UP_TOLD {
+            fields.insert("driver_held_up_ms".to_owned(), json!(self.held_up.as_millis() as u64));
         }
         if let Some(count) = self.healthy_moved {
             fields.insert("healthy_replicas_moved".to_owned(), json!(count));

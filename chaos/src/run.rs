@@ -100,6 +100,8 @@ struct Run<'a> {
     /// Where replicas were before the first fault, and after the last.
     placements: Option<(Placement, Placement)>,
     watch: Watch,
+    /// The longest that one turn of the driver took.
+    held_up: Duration,
 }
 
 impl<'a> Run<'a> {
@@ -129,6 +131,7 @@ impl<'a> Run<'a> {
             history: Arc::default(),
             placements: None,
             watch: Watch::default(),
+            held_up: Duration::ZERO,
         })
     }
 
@@ -151,6 +154,7 @@ impl<'a> Run<'a> {
         };
         outcome.violations.extend(verdict(self.scenario, &remains));
         outcome.figures = Figures::of(&strikes, &entries, &self.cluster.outages);
+        outcome.figures.held_up = self.held_up;
         self.judge_placements(&strikes, outcome);
         outcome.entries = entries;
         outcome.samples = self.watch.sampler.take().map(|sampler| sampler.samples).unwrap_or_default();
@@ -231,6 +235,7 @@ impl<'a> Run<'a> {
     /// Faults, while clients work.
     async fn disturb(&mut self, clients: &Clients, faults: &mut Faults) -> anyhow::Result<()> {
         let load_until = self.now() + self.scenario.load_for;
+        let mut turned = self.now();
         while self.now() < load_until || !faults.are_over() || !self.cluster.is_settled() {
             self.cluster.keep_up(clients).await?;
             faults.due(self.scenario, &mut self.cluster, clients).await?;
@@ -245,6 +250,9 @@ impl<'a> Run<'a> {
             if let Some(sampler) = &mut self.watch.sampler {
                 sampler.look(&self.cluster, now);
             }
+            // Looks have limits of a few seconds: more than that is a machine that did not run this process.
+            self.held_up = self.held_up.max(now.saturating_sub(turned));
+            turned = now;
             sleep(TICK).await;
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! LLMHub as a store: three nodes, each in a zone of its own, and providers that are registered over and over.
+//! LLMHub as a store: three nodes, each in a zone of its own, written through `PUT /api/config/{key}`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -52,9 +52,8 @@ impl Store for Hub {
 
     fn write(&self) -> Write {
         |key, value| {
-            let (name, model) = (format!("key-{key}"), format!("value-{value}"));
-            let body = json!({ "name": name, "kind": "mock", "models": [model] });
-            Ask::post("/api/providers", body).once(&format!("write {value}"))
+            let ask = Ask::put(&format!("/api/config/failover/{key}"), json!(format!("value-{value:018}")));
+            ask.once(&format!("write {value}"))
         }
     }
 

@@ -37,6 +37,11 @@ impl Ask {
         Self { method: Method::POST, path: path.to_owned(), body: Some(body), idempotency: None }
     }
 
+    /// A `PUT`.
+    pub fn put(path: &str, body: Value) -> Self {
+        Self { method: Method::PUT, ..Self::post(path, body) }
+    }
+
     /// A `DELETE`.
     pub fn delete(path: &str) -> Self {
         Self { method: Method::DELETE, ..Self::get(path) }
