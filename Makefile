@@ -23,11 +23,11 @@ export DATA JOBS KILLS MINUTES
 
 BUILT := $(CARGO_TARGET_DIR)/debug
 
-.PHONY: help setup run test verify fix bench sim bugs chaos kills failover soak
+.PHONY: help setup run test verify fix bench sim sim-long bugs chaos kills failover soak
 
 help: ## this list
 	@echo 'usage: make TARGET'; echo
-	@sed -nE 's/^([a-z]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
 
 setup: ## check for what building needs, and install what is missing where that is allowed
 	@xtask/tools/setup.sh
@@ -53,6 +53,10 @@ bench: setup ## measure against nginx and the bare upstream, and write docs/benc
 sim: setup ## simulate clusters (SEEDS=0..200 JOBS=2 ARGS="--scenario leader_killed")
 	@cargo build -p sim
 	@$(BUILT)/sim run --seeds $(SEEDS) --jobs $(JOBS) $(ARGS)
+
+sim-long: setup ## the same, with a summary in docs/reliability.md (SEEDS=0..2000)
+	@cargo build -p sim
+	@$(BUILT)/sim run --seeds $(SEEDS) --jobs $(JOBS) --summary docs/reliability.md $(ARGS)
 
 bugs: setup ## plant known bugs in a scratch copy: the simulator must find each
 	@cargo build -p sim

@@ -5,6 +5,7 @@
 
 pub mod command;
 pub mod decide;
+pub mod export;
 pub mod ids;
 pub mod limits;
 pub mod state;
@@ -13,6 +14,7 @@ pub mod tables;
 pub mod view;
 
 pub use command::{Command, Envelope, Outcome, Reject, Reply};
+pub use export::Export;
 pub use ids::{
     DeploymentId, Epoch, EventId, Incarnation, KeyId, Millis, ModelId, NodeId, ProviderName, RequestId,
     TokenId,

@@ -46,7 +46,7 @@ const CLOCK: &str = "clock";
 const LEVEL: &str = "level";
 
 /// The cluster's metadata. Cloning it costs nothing: tables share their structure.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct State {
     /// Nodes by id.
     pub nodes: Table<node::Node>,
@@ -101,9 +101,7 @@ impl State {
         let index = index.saturating_add(self.base);
         let outcome = self.dispatch(envelope, &mut Context { index, now, out });
         debug_assert!(outcome.is_ok() || out.len() == before, "a refused command changes nothing");
-        if now != self.clock() {
-            self.counters.put(out, CLOCK.to_owned(), Counter { value: now });
-        }
+        self.reach(&mut Context { index, now, out });
         self.remember(envelope.request_id, now, &outcome, out);
         outcome
     }
@@ -196,6 +194,13 @@ impl State {
     pub fn level(&self) -> u16 {
         let raised = self.counters.get(&LEVEL.to_owned());
         raised.and_then(|c| u16::try_from(c.value).ok()).unwrap_or(level::FIRST)
+    }
+
+    /// The time of a command is the latest.
+    pub(crate) fn reach(&mut self, ctx: &mut Context<'_>) {
+        if ctx.now != self.clock() {
+            self.counters.put(ctx.out, CLOCK.to_owned(), Counter { value: ctx.now });
+        }
     }
 
     pub(crate) fn raise(&mut self, level: u16, ctx: &mut Context<'_>) {

@@ -84,7 +84,7 @@ pub enum LoadError {
 }
 
 /// An ordered, persistent map of rows. Cloning it costs nothing.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Table<R: Row>(imbl::OrdMap<R::Key, Arc<R>>);
 
 impl<R: Row> Default for Table<R> {

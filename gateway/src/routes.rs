@@ -8,7 +8,7 @@ use domain::key::Scope;
 
 use crate::api::{
     actors, backup, config, deploy, deployments, docs, events, explain, health, inference, keys, metrics,
-    models, nodes, providers, rebalance, registry, restore, settings, status, tokens,
+    models, nodes, providers, rebalance, registry, restore, settings, status, tokens, view,
 };
 use crate::extract::App;
 use crate::problem::Problem;
@@ -80,6 +80,7 @@ routes! {
     get "/ready" open => health::ready, "Whether the node can take requests";
     get "/metrics" Read => metrics::page, "Counters in Prometheus' text format";
     get "/api/status" Read [consistent] => status::show, "The cluster at a glance, with warnings";
+    get "/api/view" Admin [consistent] => view::export, "What decisions look at, without any secret";
     get "/api/actors" Read [consistent node] => actors::show, "What a node's actors show";
     get "/api/nodes" Read [consistent] => nodes::list, "List nodes";
     get "/api/nodes/{id}" Read [consistent] => nodes::get, "Show a node by id or name";

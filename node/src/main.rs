@@ -68,6 +68,7 @@ async fn ask(command: Command) -> Result<(), Failure> {
         Command::Rebalance(args) => scheduling::rebalance(&args).await,
         Command::Moves(args) => scheduling::moves(&args).await,
         Command::Quota(command) => scheduling::quota(command).await,
+        Command::Export { view, target } => show::export(&view, &target).await,
         Command::Chat(args) => chat::run(args).await,
         Command::MockEngine(args) => admin::mock_engine(args).await,
         Command::Config(_) | Command::Completion { .. } => Ok(()),

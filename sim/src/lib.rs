@@ -2,14 +2,24 @@
 //! and checks. What is simulated is what ships: the same HTTP, gRPC, gossip, Raft and actors. Scenarios, clients and the
 //! checks on what clients saw are shared with `chaos`, which runs them on real processes. One process runs one seed.
 
+pub mod child;
+pub mod choice;
 mod dice;
 mod driver;
+pub mod gossip;
 pub mod history;
 pub mod invariants;
+pub mod minimise;
+pub mod outcome;
+pub mod page;
+pub mod recipe;
 pub mod runner;
 pub mod scenario;
+pub mod story;
+pub mod summary;
 pub mod swarm;
 pub mod trace;
+pub mod what_if;
 pub mod workload;
 mod world;
 

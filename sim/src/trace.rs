@@ -1,8 +1,7 @@
 //! The trace: every line that a simulated node, the world or a client logs, with simulated time and the host it is of.
-//! Folded into one number, kept in part for a failure's report, and written whole to a file on request. Two runs of a
-//! seed must give the same lines.
+//! Folded into one number, heard by the run's story, and written whole to a file on request. Two runs of a seed must give
+//! the same lines.
 
-use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
@@ -11,16 +10,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id};
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
-use tracing_subscriber::registry::LookupSpan;
+use tracing::level_filters::LevelFilter;
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::Interest;
+use tracing::{Event, Level, Metadata, Subscriber};
 
-/// Lines kept for a report.
-const LAST_MAX: usize = 200;
+use crate::story::{Line, Story};
+
 /// The span under which turmoil runs each host.
 const HOST_SPAN: &str = "node";
+const TURMOIL: &str = "turmoil::sim";
+/// Whose lines are kept: this project's crates.
+const OURS: &[&str] = &["actors", "consensus", "gateway", "runtime", "sim", "wire"];
 
 /// A run's trace. Cloning it gives another handle on the same one.
 #[derive(Clone)]
@@ -29,7 +30,7 @@ pub struct Trace(Arc<Mutex<Lines>>);
 struct Lines {
     hash: u64,
     count: u64,
-    last: VecDeque<String>,
+    story: Story,
     file: Option<BufWriter<File>>,
     /// The time where no host runs.
     now: Duration,
@@ -49,21 +50,21 @@ impl Trace {
 
     fn with(file: Option<BufWriter<File>>) -> Self {
         let detailed = file.is_some();
-        let (last, now) = (VecDeque::new(), Duration::ZERO);
-        Self(Arc::new(Mutex::new(Lines { hash: 0xcbf2_9ce4_8422_2325, count: 0, last, file, now, detailed })))
+        let (story, now) = (Story::default(), Duration::ZERO);
+        Self(Arc::new(Mutex::new(Lines {
+            hash: 0xcbf2_9ce4_8422_2325,
+            count: 0,
+            story,
+            file,
+            now,
+            detailed,
+        })))
     }
 
     /// Runs `work` with everything it logs going here.
     pub fn record<T>(&self, work: impl FnOnce() -> T) -> T {
         let level = if self.lock().detailed { Level::DEBUG } else { Level::INFO };
-        let ours = ["actors", "consensus", "gateway", "runtime", "sim", "wire"].map(|name| (name, level));
-        // turmoil's own span tells which host runs.
-        let filter = Targets::new().with_targets(ours).with_targets([
-            ("turmoil::sim", Level::INFO),
-            ("openraft", Level::WARN),
-            ("foca", if level == Level::DEBUG { Level::INFO } else { Level::WARN }),
-        ]);
-        let subscriber = tracing_subscriber::registry().with(Recorder(self.clone()).with_filter(filter));
+        let subscriber = Recorder { trace: self.clone(), level, hosts: Mutex::default() };
         tracing::subscriber::with_default(subscriber, work)
     }
 
@@ -78,9 +79,9 @@ impl Trace {
         (lines.count, lines.hash)
     }
 
-    /// The last lines.
-    pub fn last(&self) -> Vec<String> {
-        self.lock().last.iter().cloned().collect()
+    /// Looks at the run's story so far.
+    pub fn story<T>(&self, look: impl FnOnce(&Story) -> T) -> T {
+        look(&self.lock().story)
     }
 
     /// Writes what is not written yet.
@@ -88,8 +89,9 @@ impl Trace {
         self.lock().file.as_mut().map_or(Ok(()), |file| file.flush())
     }
 
-    fn add(&self, line: String) {
+    fn add(&self, line: &str, parts: &Line<'_>) {
         let mut lines = self.lock();
+        lines.story.hear(parts);
         for byte in line.bytes() {
             lines.hash = (lines.hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
@@ -98,10 +100,6 @@ impl Trace {
             // A full disk shows when it is flushed.
             let _ = writeln!(file, "{line}");
         }
-        if lines.last.len() == LAST_MAX {
-            lines.last.pop_front();
-        }
-        lines.last.push_back(line);
     }
 
     fn lock(&self) -> MutexGuard<'_, Lines> {
@@ -109,34 +107,103 @@ impl Trace {
     }
 }
 
-struct Recorder(Trace);
+/// The subscriber of a run. It knows one kind of span, turmoil's, which tells the host that runs; a registry of spans that
+/// can do more costs a tenth of a run.
+struct Recorder {
+    trace: Trace,
+    /// The most that is kept of this project's own lines.
+    level: Level,
+    hosts: Mutex<Hosts>,
+}
 
-/// The name of the host that a span of turmoil's is about.
-struct Host(String);
+/// Hosts by number, and those entered.
+#[derive(Default)]
+struct Hosts {
+    names: Vec<String>,
+    entered: Vec<u64>,
+}
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recorder {
-    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        if attributes.metadata().name() == HOST_SPAN
-            && let Some(span) = context.span(id)
-        {
-            let mut text = Text::default();
-            attributes.record(&mut text);
-            span.extensions_mut().insert(Host(text.name));
-        }
+impl Hosts {
+    /// The number of a host's spans, from 1.
+    fn number(&mut self, name: String) -> u64 {
+        let known = self.names.iter().position(|other| *other == name);
+        let at = known.unwrap_or_else(|| {
+            self.names.push(name);
+            self.names.len() - 1
+        });
+        at as u64 + 1
     }
 
-    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+    fn current(&self) -> &str {
+        let number = self.entered.last().map_or(0, |number| *number as usize);
+        number.checked_sub(1).and_then(|at| self.names.get(at)).map_or("-", String::as_str)
+    }
+}
+
+impl Recorder {
+    fn wants(&self, metadata: &Metadata<'_>) -> bool {
+        if metadata.is_span() {
+            return metadata.name() == HOST_SPAN && metadata.target() == TURMOIL;
+        }
+        let target = metadata.target();
+        let detailed = self.level == Level::DEBUG;
+        let most = match target.split("::").next().unwrap_or_default() {
+            part if OURS.contains(&part) => self.level,
+            "foca" if detailed => Level::INFO,
+            "openraft" | "foca" => Level::WARN,
+            _ => return target == TURMOIL && *metadata.level() <= Level::INFO,
+        };
+        *metadata.level() <= most
+    }
+
+    fn hosts(&self) -> MutexGuard<'_, Hosts> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Subscriber for Recorder {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if self.wants(metadata) { Interest::always() } else { Interest::never() }
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.wants(metadata)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.level.into())
+    }
+
+    fn new_span(&self, attributes: &Attributes<'_>) -> Id {
+        let mut text = Text::default();
+        attributes.record(&mut text);
+        Id::from_u64(self.hosts().number(text.name))
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn enter(&self, span: &Id) {
+        self.hosts().entered.push(span.into_u64());
+    }
+
+    fn exit(&self, _: &Id) {
+        self.hosts().entered.pop();
+    }
+
+    fn event(&self, event: &Event<'_>) {
         let mut text = Text::default();
         event.record(&mut text);
-        let now = turmoil::sim_elapsed().unwrap_or_else(|| self.0.lock().now);
+        let now = turmoil::sim_elapsed().unwrap_or_else(|| self.trace.lock().now);
         let mut line = format!("{:>10.3} ", now.as_secs_f64() * 1000.0);
-        let scope = context.event_scope(event).into_iter().flatten();
-        let host = scope.filter_map(|span| span.extensions().get::<Host>().map(|host| host.0.clone())).next();
-        let host = host.as_deref().unwrap_or("-");
+        let hosts = self.hosts();
+        let host = hosts.current();
         let (level, target) = (event.metadata().level(), event.metadata().target());
         // Writing into a string cannot fail.
         let _ = write!(line, "{host:<7} {level:<5} {target}: {}{}", text.message, text.fields);
-        self.0.add(line);
+        let (message, fields) = (text.message.as_str(), text.fields.as_str());
+        self.trace.add(&line, &Line { at: now, host, level: *level, target, message, fields });
     }
 }
 

@@ -4,6 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use sim::child::{Running, What};
+use sim::choice::Choice;
+use sim::recipe::Recipe;
+
 fn replay(seed: u64, scenario: &str, trace: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_sim"))
         .args(["replay", "--seed", &seed.to_string(), "--scenario", scenario, "--trace"])
@@ -36,6 +40,22 @@ fn one_seed_twice_gives_the_same_trace_line_by_line() {
 #[test]
 fn a_named_scenario_twice_gives_the_same_trace_line_by_line() {
     assert!(same_twice(1, "leader_killed") > 500);
+}
+
+#[test]
+fn a_run_kept_as_a_file_is_the_run_of_its_seed() {
+    let seed = 3;
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kept.json");
+    Recipe::new(seed, sim::swarm::scenario(seed), None).write(&file).unwrap();
+    let outcome = |what: &What<'_>| {
+        let program = Path::new(env!("CARGO_BIN_EXE_sim"));
+        Running::start(program, what).unwrap().wait().unwrap()
+    };
+    let choice = Choice { scenario: sim::swarm::NAME.to_owned(), nodes: None };
+    let (named, kept) =
+        (outcome(&What::Seed(seed, &choice)), outcome(&What::File(&file, &Recipe::read(&file).unwrap())));
+    assert!(named.passed(), "{:?}", named.broken);
+    assert_eq!((named.lines, named.hash), (kept.lines, kept.hash));
 }
 
 #[test]

@@ -21,6 +21,7 @@ pub(crate) mod restore;
 pub(crate) mod settings;
 pub(crate) mod status;
 pub(crate) mod tokens;
+pub(crate) mod view;
 
 use axum::Json;
 use serde_json::Value;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use domain::deployment::{self, Phase};
 use domain::key::Scope;
 use domain::provider::Kind;
-use domain::{Command, Health, View};
+use domain::{Command, Export, Health, View};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -213,4 +213,31 @@ async fn the_status_warns_of_what_the_cluster_cannot_survive() {
         status["warnings"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     assert!(warnings.iter().any(|w| w.contains("two zones cannot survive the loss of either")));
     assert!(warnings.iter().any(|w| w.contains("2 nodes: 1 voter")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exported_view_tells_what_is_where_and_no_secret() {
+    let bed = Bed::new();
+    let id = bed.deployment("m", &[ME]);
+    let epoch = bed.assign(id, 1, None, OTHER);
+    let phase = Phase::Failed { reason: "started with --key hidden-words".to_owned() };
+    bed.apply(Command::Deployment(deployment::Command::Report { id, ordinal: 1, epoch, phase }));
+    let body = r#"{"modelId":"mock","cluster":"default","name":"e","env":{"TOKEN":"hidden-value"},"args":["hidden-arg"]}"#;
+    assert_eq!(bed.ask(Method::POST, "/v1/deploy", Scope::Deploy, body).await.status, 202);
+    let put = r#"{"name":"p","url":"https://p.test/v1","api_key":"hidden-key","models":["x"]}"#;
+    assert_eq!(admin(&bed, Method::POST, "/api/providers", put).await.status, 201);
+    assert_eq!(bed.ask(Method::GET, "/api/view", Scope::Read, "").await.status, 403);
+    let got = admin(&bed, Method::GET, "/api/view", "").await;
+    assert!(!got.text().contains("hidden"), "{}", got.text());
+    let sealed = match &bed.view.load().state.providers.get(&"p".into()).unwrap().kind {
+        Kind::OpenAi { api_key, .. } => serde_json::to_string(api_key).unwrap(),
+        Kind::Mock => String::new(),
+    };
+    assert!(!got.text().contains(&sealed) && !got.text().contains("sk-llmhub"));
+    let export: Export = serde_json::from_value(got.json()).unwrap();
+    assert_eq!((export.format, export.cluster.as_str(), export.nodes.len()), (1, "blue", 2));
+    let view = export.view().unwrap();
+    assert_eq!(view.state.deployments.get(&id).unwrap().replicas.len(), 2);
+    assert_eq!((view.leader, view.voters.len()), (Some(ME), 1));
+    assert!(export.providers.iter().any(|offer| offer.url.as_deref() == Some("https://p.test/v1")));
 }

@@ -90,6 +90,14 @@ pub(crate) enum Command {
     /// What tenants may ask for
     #[command(subcommand)]
     Quota(QuotaCommand),
+    /// Write what the cluster's decisions look at to a file, without any secret
+    Export {
+        /// The file, or - for standard output
+        #[arg(long, value_name = "FILE")]
+        view: PathBuf,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Chat with a model
     Chat(ChatArgs),
     /// Print a completion script for a shell

@@ -1,6 +1,9 @@
 //! Looking at the cluster and its nodes, and having a node leave.
 
+use std::path::Path;
+
 use http::Method;
+use serde_json::json;
 
 use super::api::{Api, escape};
 use super::args::NodeAction;
@@ -40,6 +43,24 @@ pub(crate) async fn status(target: &Target) -> Result<(), Failure> {
 pub(crate) async fn nodes(target: &Target) -> Result<(), Failure> {
     let answer = Api::new(target)?.call(Method::GET, "/api/nodes", None).await?;
     super::print_rows(&answer, target.access.json, "nodes", NODES)
+}
+
+/// `llmhub export`.
+///
+/// # Errors
+/// What the node said, or that the file cannot be written.
+pub(crate) async fn export(file: &Path, target: &Target) -> Result<(), Failure> {
+    let answer = Api::new(target)?.call(Method::GET, "/api/view", None).await?;
+    if file == Path::new("-") {
+        return super::print_json(&answer);
+    }
+    std::fs::write(file, format!("{answer:#}\n"))
+        .map_err(|e| Failure::Failed(format!("{} cannot be written: {e}", file.display())))?;
+    let count = |field: &str| answer[field].as_array().map_or(0, Vec::len);
+    let (nodes, deployments) = (count("nodes"), count("deployments"));
+    let line = format!("{}: a view of {nodes} nodes and {deployments} deployments", file.display());
+    let told = json!({ "file": file.display().to_string(), "nodes": nodes, "deployments": deployments });
+    super::print_one(&told, target.access.json, &line)
 }
 
 /// What `llmhub node` does instead of running one.

@@ -130,6 +130,7 @@ fn asks(command: &mut Command) -> Option<(&mut Option<String>, &mut Access)> {
             | TokenCommand::Revoke { target, .. },
         )
         | Command::Status(target)
+        | Command::Export { target, .. }
         | Command::Nodes(target) => target,
         Command::Key(KeyCommand::Revoke(named)) | Command::Explain(named) => &mut named.target,
         Command::Events(args) => &mut args.target,

@@ -68,7 +68,8 @@ impl Driver<'_> {
             self.faults.plan.pop_front_if(|(when, ..)| began + *when <= now)
         {
             if self.strike(&fault, now) {
-                tracing::info!(?fault, victims = ?self.faults.victims, "fault");
+                let victims: Vec<String> = self.faults.victims.iter().map(|host| self.name(*host)).collect();
+                tracing::info!(?fault, victims = victims.join(","), "fault");
                 self.faults.last = now;
             } else if tries < AGAIN_MAX && self.faults.nothing_before(when + AGAIN) {
                 let again = (when + AGAIN, fault, tries + 1);
@@ -197,7 +198,7 @@ impl Driver<'_> {
             1 => Crash::LosesAll,
             _ => Crash::Tears(self.dice.draw()),
         };
-        tracing::info!(host, ?crash, "crash");
+        tracing::info!(host = %self.name(host), ?crash, "crash");
         self.kill(host, crash, now);
         self.faults.due.remove(&host);
     }
@@ -270,7 +271,7 @@ impl Driver<'_> {
 
     fn find(&self, who: &Who) -> Vec<usize> {
         match who {
-            Who::Leader => leader(&self.world).into_iter().collect(),
+            Who::Leader => leader(&self.world).into_iter().map(|(host, _)| host).collect(),
             Who::HostOf(name) => host_of(&self.world, name).into_iter().collect(),
             Who::Node(host) if *host < self.world.hosts.len() => vec![*host],
             Who::Node(_) => Vec::new(),

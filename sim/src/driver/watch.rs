@@ -16,11 +16,14 @@ pub(super) struct Watch {
     one_host: OneHost,
     /// What was found, each kind once.
     found: Vec<Violation>,
+    /// Who leads, and in which term.
+    leader: Option<(usize, u64)>,
 }
 
 impl Watch {
     /// Looks at leaders and replicas: cheap, done often.
     pub(super) fn glance(&mut self, world: &World) {
+        self.tell_leader(world);
         for host in &world.hosts {
             let Some(node) = host.node() else { continue };
             let two = self.one_leader.look(&node.status());
@@ -32,6 +35,18 @@ impl Watch {
                     self.find(Check::OneHostPerEpoch, two);
                 }
             }
+        }
+    }
+
+    /// Tells of each change of the leader.
+    fn tell_leader(&mut self, world: &World) {
+        let leads = leader(world);
+        if leads != self.leader {
+            match leads {
+                Some((host, term)) => tracing::info!(host = %world.hosts[host].name, term, "leads"),
+                None => tracing::info!("nobody leads"),
+            }
+            self.leader = leads;
         }
     }
 
@@ -66,11 +81,11 @@ impl Watch {
     }
 }
 
-/// The host whose node leads; of two that think so the one of the later term.
-pub(super) fn leader(world: &World) -> Option<usize> {
+/// The host whose node leads, and its term; of two that think so the one of the later term.
+pub(super) fn leader(world: &World) -> Option<(usize, u64)> {
     let statuses = world.hosts.iter().filter_map(|host| Some((host.number, host.node()?.status())));
     let leaders = statuses.filter(|(_, status)| status.role == consensus::Role::Leader);
-    leaders.max_by_key(|(_, status)| status.term).map(|(host, _)| host)
+    leaders.map(|(host, status)| (host, status.term)).max_by_key(|(_, term)| *term)
 }
 
 /// Whether a host's node runs and knows what the others know. One that has just started serves what it knew when it

@@ -2,17 +2,16 @@
 //! from a snapshot.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
-use domain::{NodeId, View};
+use domain::{NodeId, State, View};
 
 /// Indexes remembered; older ones are forgotten.
 const INDEXES_MAX: usize = 4_096;
 
-/// Remembers the tables' digest at each index that was seen.
+/// Remembers the tables at each index that was seen. They share most of their rows, so that this costs little.
 #[derive(Debug, Default)]
 pub struct Agreement {
-    seen: BTreeMap<u64, (NodeId, u64)>,
+    seen: BTreeMap<u64, (NodeId, State)>,
     last: BTreeMap<NodeId, u64>,
 }
 
@@ -23,37 +22,22 @@ impl Agreement {
         if self.last.insert(me, index) == Some(index) || index == 0 {
             return None;
         }
-        let digest = digest(view);
-        let (other, theirs) = *self.seen.entry(index).or_insert((me, digest));
+        let differ = match self.seen.get(&index) {
+            Some((other, theirs)) => (*theirs != view.state)
+                .then(|| format!("{other} and {me} have different tables at index {index}")),
+            None => {
+                self.seen.insert(index, (me, view.state.clone()));
+                None
+            }
+        };
         while self.seen.len() > INDEXES_MAX {
             self.seen.pop_first();
         }
-        (theirs != digest).then(|| format!("{other} and {me} have different tables at index {index}"))
+        differ
     }
 
     /// A node whose memory was lost starts again.
     pub fn forget(&mut self, node: NodeId) {
         self.last.remove(&node);
-    }
-}
-
-/// A digest of everything in the tables. Their debug form shows every row in order of its key.
-fn digest(view: &View) -> u64 {
-    let mut fold = Fold(0xcbf2_9ce4_8422_2325);
-    // Folding into a number cannot fail.
-    let _ = write!(fold, "{:?}", view.state);
-    fold.0
-}
-
-struct Fold(u64);
-
-impl Write for Fold {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        for chunk in text.as_bytes().chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.0 = (self.0 ^ u64::from_le_bytes(word)).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
-        }
-        Ok(())
     }
 }

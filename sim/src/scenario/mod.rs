@@ -7,6 +7,8 @@ mod named;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub use named::{CORE, NAMES, named};
 
 /// Seconds.
@@ -20,7 +22,7 @@ pub const fn ms(millis: u64) -> Duration {
 }
 
 /// Whom a fault hits; resolved when it happens.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Who {
     /// The node that leads.
     Leader,
@@ -35,7 +37,7 @@ pub enum Who {
 }
 
 /// What happens.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fault {
     /// The process dies at once (SIGKILL); what was not durable may be gone.
     Kill(Who),
@@ -72,6 +74,11 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether it only mends what other faults did.
+    pub fn mends(&self) -> bool {
+        matches!(self, Fault::Restart(_) | Fault::Heal)
+    }
+
     /// Whether only the simulator can do it.
     pub fn needs_simulator(&self) -> bool {
         matches!(self, Fault::PowerOff(_) | Fault::SlowDisk(..))
@@ -84,7 +91,7 @@ impl Fault {
 }
 
 /// What clients do all the time.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Load {
     /// Create and revoke keys, and write registers: so many changes a second.
     Writes(u32),
@@ -97,7 +104,7 @@ pub enum Load {
 }
 
 /// What must hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Check {
     /// At most one leader a term. Looks inside, so: simulator only.
     OneLeader,
@@ -160,7 +167,7 @@ pub const SAFETY: &[Check] = &[
 ];
 
 /// How messages travel when nothing special happens. Simulator only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Weather {
     /// The longest a message takes.
     pub latency_ms_max: u64,
@@ -181,7 +188,7 @@ impl Default for Weather {
 }
 
 /// What happens to a cluster and what must hold. Times count from the moment its nodes and deployments are ready.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scenario {
     /// Its name.
     pub name: String,

@@ -77,7 +77,7 @@ impl Simulator {
         invariant: Option<&str>,
     ) -> Result<Outcome> {
         let mut command = Command::new(self.target.join("debug/sim"));
-        command.args(["run", "--seeds", seeds, "--jobs", &self.jobs.to_string()]);
+        command.args(["run", "--seeds", seeds, "--jobs", &self.jobs.to_string(), "--tries", "0"]);
         if scenario != "any" {
             command.args(["--scenario", scenario]);
         }

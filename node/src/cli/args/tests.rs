@@ -65,6 +65,8 @@ fn every_documented_line_is_understood() {
         "llmhub token revoke tok-1",
         "llmhub status --json",
         "llmhub nodes",
+        "llmhub export --view F --url http://h:1",
+        "llmhub export --view -",
         "llmhub deployments --json",
         "llmhub deployments stop a",
         "llmhub deployments scale a --replicas 3",
