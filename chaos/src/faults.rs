@@ -120,7 +120,7 @@ impl Faults {
                 self.hit(&hit, fault, cluster, now).await?;
                 self.victims = hit;
             }
-            Fault::PowerOff(_) | Fault::SlowDisk(..) => bail!("{fault:?} needs the simulator"),
+            _ => bail!("{fault:?} needs the simulator"),
         }
         Ok(true)
     }

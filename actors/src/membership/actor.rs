@@ -147,7 +147,7 @@ impl Running {
             return;
         }
         let view = ports.view.load();
-        let Some(step) = raft::next(&view.state, &ports.electorate.members()) else { return };
+        let Some(step) = raft::next(view.me, &view.state, &ports.electorate.members()) else { return };
         tracing::info!(step = %step, "raft's membership changes");
         let ports = ports.clone();
         let me = myself.clone();

@@ -46,18 +46,20 @@ impl std::fmt::Display for Step {
     }
 }
 
-/// The next step, if one is needed.
-pub fn next(state: &State, members: &Members) -> Option<Step> {
+/// The next step, if one is needed, as the leader sees it.
+pub fn next(leader: NodeId, state: &State, members: &Members) -> Option<Step> {
     let by_id: BTreeMap<NodeId, &Member> = members.nodes.iter().map(|m| (m.node, m)).collect();
     let present: BTreeSet<NodeId> = members.nodes.iter().filter(|m| m.votes).map(|m| m.node).collect();
     if present.is_empty() {
         // Raft is not initialised, or its membership is not known here.
         return None;
     }
-    learn(state, &by_id).or_else(|| vote(state, &by_id, &present, members.joint)).or_else(|| {
+    learn(state, &by_id).or_else(|| vote(leader, state, members, &by_id, &present)).or_else(|| {
         let gone = members.nodes.iter().find(|m| !m.votes && !state.nodes.contains(&m.node));
         gone.map(|m| Step::Forget(m.node)).or_else(|| {
-            let idle = state.wraps.rows().find(|wrap| !present.contains(&wrap.node));
+            // Who leads keeps the key, or nobody could give it to the next voter.
+            let is_idle = |id: &NodeId| !present.contains(id) && *id != leader;
+            let idle = state.wraps.rows().find(|wrap| is_idle(&wrap.node));
             idle.map(|wrap| Step::Withdraw(wrap.node)).or_else(|| level::next(state).map(Step::Raise))
         })
     })
@@ -73,10 +75,11 @@ fn learn(state: &State, by_id: &BTreeMap<NodeId, &Member>) -> Option<Step> {
 }
 
 fn vote(
+    leader: NodeId,
     state: &State,
+    members: &Members,
     by_id: &BTreeMap<NodeId, &Member>,
     present: &BTreeSet<NodeId>,
-    joint: bool,
 ) -> Option<Step> {
     let candidates: Vec<Candidate> = state
         .nodes
@@ -89,6 +92,7 @@ fn vote(
                 live: node.standing.counts(),
                 leaving: node.standing == Standing::Leaving,
                 votes: member.votes,
+                leads: node.id == leader,
                 caught_up: member.caught_up,
             })
         })
@@ -101,7 +105,7 @@ fn vote(
     match locked_out {
         Some(node) => Some(Step::Grant(*node)),
         // Whoever began the change died or gave up before it was whole, and nobody else ends it.
-        None if joint => Some(Step::Vote(voting.clone())),
+        None if members.joint => Some(Step::Vote(voting.clone())),
         None => wanted.filter(|w| w != present).map(Step::Vote),
     }
 }

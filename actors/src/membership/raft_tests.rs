@@ -14,6 +14,7 @@ struct Cluster {
     state: State,
     index: u64,
     members: Members,
+    leader: NodeId,
 }
 
 impl Cluster {
@@ -102,7 +103,7 @@ impl Cluster {
     /// Takes steps until none is left.
     fn settle(&mut self) -> Vec<Step> {
         let mut steps = Vec::new();
-        while let Some(step) = next(&self.state, &self.members) {
+        while let Some(step) = next(self.leader, &self.state, &self.members) {
             self.obey(&step);
             steps.push(step);
             assert!(steps.len() < 100, "{steps:?}");
@@ -118,7 +119,7 @@ impl Cluster {
 
     /// A first node that bootstrapped.
     fn of_one() -> Self {
-        let mut cluster = Self::default();
+        let mut cluster = Self { leader: NodeId(1), ..Self::default() };
         cluster.join(1);
         cluster.members.nodes.push(Member { node: NodeId(1), votes: true, addr: addr(1), caught_up: true });
         cluster.grant(NodeId(1));
@@ -139,7 +140,7 @@ fn addr(id: u64) -> String {
 
 #[test]
 fn a_cluster_in_order_needs_no_step() {
-    assert_eq!(next(&State::default(), &Members::default()), None);
+    assert_eq!(next(NodeId(1), &State::default(), &Members::default()), None);
     assert_eq!(Cluster::of_one().settle(), []);
 }
 
@@ -189,7 +190,7 @@ fn a_wiped_node_is_succeeded_by_its_new_self_and_forgotten() {
     assert_eq!(cluster.settle(), [], "a dead voter stays until there is a successor");
     cluster.remove(3);
     cluster.join(4);
-    let first = next(&cluster.state, &cluster.members).unwrap();
+    let first = next(cluster.leader, &cluster.state, &cluster.members).unwrap();
     cluster.obey(&first);
     cluster.member(4).unwrap().caught_up = false;
     assert_eq!(cluster.settle(), [], "it waits for the successor to catch up");
@@ -267,4 +268,15 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn the_leader_keeps_the_data_key_also_while_it_does_not_vote() {
+    let mut cluster = Cluster::of(3);
+    cluster.leader = NodeId(4);
+    cluster.join(4);
+    cluster.grant(NodeId(4));
+    assert_eq!(cluster.settle().iter().find(|step| matches!(step, Step::Withdraw(_))), None);
+    cluster.leader = NodeId(1);
+    assert_eq!(cluster.settle(), [Step::Withdraw(NodeId(4))]);
 }

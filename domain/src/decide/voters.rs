@@ -18,6 +18,8 @@ pub struct Candidate {
     pub leaving: bool,
     /// Whether it votes now.
     pub votes: bool,
+    /// Whether it leads now.
+    pub leads: bool,
     /// Whether its log is close behind.
     pub caught_up: bool,
 }
@@ -45,8 +47,8 @@ pub fn choose(candidates: &[Candidate]) -> Option<BTreeSet<NodeId>> {
     let mut pool: Vec<&Candidate> =
         candidates.iter().filter(|c| c.live && (c.votes || c.caught_up)).collect();
     while chosen.len() < size {
-        // Fewest voters in the zone first, then present voters, then the lowest id.
-        pool.sort_by_key(|c| (zones.get(c.zone.as_str()).copied().unwrap_or(0), !c.votes, c.id));
+        // Fewest voters in the zone first, then present voters, the leader before all, then the lowest id.
+        pool.sort_by_key(|c| (zones.get(c.zone.as_str()).copied().unwrap_or(0), !c.votes, !c.leads, c.id));
         if pool.is_empty() {
             break;
         }

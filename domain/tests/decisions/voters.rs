@@ -7,7 +7,15 @@ use domain::decide::voters::{Candidate, choose, wanted};
 use proptest::prelude::*;
 
 fn candidate(id: u64, zone: &str, live: bool, votes: bool) -> Candidate {
-    Candidate { id: NodeId(id), zone: zone.into(), live, votes, leaving: false, caught_up: live }
+    Candidate {
+        id: NodeId(id),
+        zone: zone.into(),
+        live,
+        votes,
+        leads: false,
+        leaving: false,
+        caught_up: live,
+    }
 }
 
 fn ids(set: Option<BTreeSet<NodeId>>) -> Option<Vec<u64>> {
@@ -32,6 +40,16 @@ fn a_dead_voter_stays_until_a_successor_is_there() {
     assert_eq!(choose(&nodes), None);
     nodes.push(candidate(4, "b", true, false));
     assert_eq!(ids(choose(&nodes)), Some(vec![1, 3, 4]));
+}
+
+#[test]
+fn the_leader_stays_among_the_voters_of_its_zone() {
+    let mut nodes: Vec<_> =
+        (1..=4).map(|i| candidate(i, ["a", "b", "c", "a"][i as usize - 1], true, i != 2)).collect();
+    nodes[3].leads = true;
+    assert_eq!(ids(choose(&nodes)), Some(vec![2, 3, 4]), "2 is back and 1 gives way");
+    nodes[3].leads = false;
+    assert_eq!(ids(choose(&nodes)), Some(vec![1, 2, 3]));
 }
 
 #[test]

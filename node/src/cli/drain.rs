@@ -98,11 +98,7 @@ fn line(node: &Value) -> String {
     let waiting = output::rows(drain, "waiting");
     let why = waiting.first().map(|first| {
         let (deployment, ordinal) = (plain(&first["deployment"]), plain(&first["ordinal"]));
-        format!(
-            "; {} wait, replica {ordinal} of {deployment} since {}",
-            waiting.len(),
-            plain(&first["reason"])
-        )
+        format!("; {} wait (replica {ordinal} of {deployment}: {})", waiting.len(), plain(&first["reason"]))
     });
     format!("{} replicas left, {} under way{}", left(node), plain(&drain["moving"]), why.unwrap_or_default())
 }

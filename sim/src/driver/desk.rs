@@ -10,12 +10,13 @@ use async_trait::async_trait;
 use serde_json::json;
 use wire::net::BoxIo;
 
+use super::orders::Orders;
 use crate::Dice;
 use crate::history::History;
-use crate::scenario::Scenario;
+use crate::scenario::{REMOTE_MODEL, Scenario};
 use crate::workload::operator::{self, Held};
 use crate::workload::{Clients, Outside};
-use crate::world::{HTTP_PORT, MODEL_FOLDER, World, boot, lock};
+use crate::world::{HTTP_PORT, MODEL_FOLDER, PROVIDER, PROVIDER_PORT, World, boot, lock};
 
 /// The pause between two looks.
 const LOOK: Duration = Duration::from_millis(200);
@@ -33,6 +34,8 @@ pub(super) struct Desk {
     pub(super) finish: AtomicBool,
     /// What is not well yet, as the nodes tell; `None` before the first look.
     pub(super) pending: Mutex<Option<Vec<String>>>,
+    /// What an operator is to do.
+    pub(super) orders: Arc<Orders>,
     /// What the cluster holds in the end.
     pub(super) held: Mutex<Option<Held>>,
 }
@@ -47,6 +50,7 @@ impl Desk {
             ready: AtomicBool::new(false),
             finish: AtomicBool::new(false),
             pending: Mutex::default(),
+            orders: Arc::default(),
             held: Mutex::default(),
         })
     }
@@ -63,10 +67,16 @@ impl Desk {
         let token = operator::make_token(&clients).await;
         *lock(&self.world.token) = Some(token);
         self.until_well(&clients).await;
+        if self.scenario.calls_provider() {
+            let url = format!("http://{PROVIDER}:{PROVIDER_PORT}/v1");
+            operator::add_provider(&clients, PROVIDER, &url, REMOTE_MODEL).await;
+        }
         for (name, replicas) in &self.scenario.deployments {
             let model = format!("{MODEL_FOLDER}/{name}.gguf");
+            let gpus = u32::from(self.scenario.on_gpus.contains(name));
             let body = json!({
                 "modelId": model, "cluster": "default", "name": name, "engine": boot::ENGINE, "replicas": replicas,
+                "resources": { "gpu": gpus },
             });
             operator::deploy(&clients, &body).await;
         }
@@ -74,6 +84,7 @@ impl Desk {
         self.ready.store(true, Ordering::Relaxed);
         clients.start(&self.scenario.load);
         while !self.finish.load(Ordering::Relaxed) {
+            self.orders.carry_out(&clients);
             tokio::time::sleep(LOOK).await;
         }
         self.until_well(&clients).await;
@@ -98,8 +109,9 @@ impl Desk {
     async fn until_well(&self, clients: &Clients) {
         loop {
             let mut pending = Vec::new();
-            for node in 0..self.scenario.nodes {
-                pending.extend(operator::pending(clients, node, self.scenario.nodes).await);
+            let members: Vec<usize> = self.world.members().map(|host| host.number).collect();
+            for node in &members {
+                pending.extend(operator::pending(clients, *node, members.len()).await);
             }
             let well = pending.is_empty();
             *lock(&self.pending) = Some(pending);
@@ -127,6 +139,10 @@ impl Outside for SimOutside {
     }
     fn nodes(&self) -> usize {
         self.world.hosts.len()
+    }
+    fn any_node(&self) -> usize {
+        let members: Vec<usize> = self.world.members().map(|host| host.number).collect();
+        members[(self.draw() % members.len().max(1) as u64) as usize]
     }
     async fn dial(&self, node: usize) -> io::Result<BoxIo> {
         let host = self.world.hosts.get(node).ok_or(io::ErrorKind::NotFound)?;

@@ -1,22 +1,24 @@
 //! Faults, done to the world. Whom a fault hits is found out when it happens; a fault that finds nobody is tried again a
 //! little later, a few times, until the next one is due.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use consensus::mem::Crash;
 
 use super::Driver;
-use super::watch::{caught_up, engine_of, host_of, leader};
+use super::watch::{caught_up, host_of, leader};
 use crate::scenario::{Fault, Who, ms};
-use crate::world::{DISK_LATENCY, Power, lock};
+use crate::world::{Ended, Place, Power, lock};
 
 /// How soon a fault that found nobody is tried again, and how often.
 const AGAIN: Duration = ms(100);
 const AGAIN_MAX: u32 = 50;
 /// How long the service manager waits before it starts a node again.
 pub(super) const RESTART_PAUSE: Duration = ms(1_000);
+/// The words with which a node tells that it can never go on with what its disk holds.
+const WANTS_EMPTY_DISK: [&str; 2] = ["let it join anew", "wipe the directory and join as a new node"];
 /// How long a rolling restart waits for one node before it goes on.
 const ROLL_PATIENCE: Duration = ms(20_000);
 
@@ -25,13 +27,15 @@ pub(super) struct Faults {
     /// Still to come: when, what, how often it found nobody.
     pub(super) plan: VecDeque<(Duration, Fault, u32)>,
     /// Whoever the last fault hit.
-    victims: Vec<usize>,
+    pub(super) victims: Vec<usize>,
     /// When frozen hosts thaw.
-    thaw: BTreeMap<usize, Duration>,
+    pub(super) thaw: BTreeMap<usize, Duration>,
     /// When dead hosts are started again by the service manager.
-    due: BTreeMap<usize, Duration>,
+    pub(super) due: BTreeMap<usize, Duration>,
+    /// Hosts whose disk does not hold what it held: their nodes may ask for an empty one.
+    pub(super) harmed: BTreeSet<usize>,
     /// A rolling restart: who is next, who is at it since when.
-    roll: VecDeque<usize>,
+    pub(super) roll: VecDeque<usize>,
     rolling: Option<(usize, Duration, u64)>,
     /// When the last fault happened or ended.
     pub(super) last: Duration,
@@ -44,6 +48,7 @@ impl Faults {
             victims: Vec::new(),
             thaw: BTreeMap::new(),
             due: BTreeMap::new(),
+            harmed: BTreeSet::new(),
             roll: VecDeque::new(),
             rolling: None,
             last: Duration::ZERO,
@@ -84,21 +89,36 @@ impl Driver<'_> {
             self.thaw(host);
             self.faults.last = now;
         }
+        self.disturb(now);
         self.roll(now);
     }
 
-    /// Starts nodes again that ended by themselves, as a service manager does.
+    /// Looks after nodes that ended by themselves, as a service manager does, and an operator who reads what they say.
     pub(super) fn keep_up(&mut self, now: Duration) {
+        let furthest = self.world.furthest();
+        let is_gone = |id| furthest.as_ref().is_some_and(|view| view.state.gone.contains(&id));
         for at in 0..self.world.hosts.len() {
             let host = self.world.hosts[at].clone();
-            let ended = lock(&host.ended).take();
-            if let Some(reason) = ended {
-                tracing::info!(host = %host.name, %reason, "a node ended by itself");
+            if host.platter.tripped() {
+                tracing::info!(host = %host.name, "crash at a write");
                 self.kill(at, Crash::KeepsAll, now);
                 self.faults.due.insert(at, now + RESTART_PAUSE);
+                self.faults.last = now;
             }
-            let stopping = host.stop.load(Ordering::Relaxed);
-            if host.power() == Power::Up && !stopping && caught_up(&self.world, at) {
+            let ended = lock(&host.ended).take();
+            if let Some(ended) = ended {
+                self.ended(at, &ended, now);
+            }
+            if host.place() == Place::Member && host.id().is_some_and(is_gone) {
+                tracing::info!(host = %host.name, "its node was removed");
+                host.stand(Place::Gone);
+                self.outages.begin(at, now);
+                self.faults.last = now;
+            }
+            if host.stop.load(Ordering::Relaxed) {
+                self.outages.begin(at, now);
+            } else if host.place() == Place::Member && host.power() == Power::Up && caught_up(&self.world, at)
+            {
                 self.outages.end(at, now);
             }
         }
@@ -107,142 +127,17 @@ impl Driver<'_> {
         }
     }
 
-    /// Does one fault; says whether it found somebody.
-    fn strike(&mut self, fault: &Fault, now: Duration) -> bool {
-        match fault {
-            Fault::Heal => self.heal(),
-            Fault::OneWay(from, to) => {
-                let names = (self.name(*from), self.name(*to));
-                self.sim.partition_oneway(names.0, names.1);
-            }
-            Fault::RollingRestart => self.faults.roll = (0..self.world.hosts.len()).collect(),
-            Fault::KillEngine(name) | Fault::HangEngine(name) => {
-                let Some(engine) = engine_of(&self.world, name) else { return false };
-                if matches!(fault, Fault::KillEngine(_)) { engine.kill() } else { engine.hang() }
-            }
-            Fault::Kill(who)
-            | Fault::PowerOff(who)
-            | Fault::Restart(who)
-            | Fault::Wipe(who)
-            | Fault::Pause(who, _)
-            | Fault::Isolate(who)
-            | Fault::Delay(who, _)
-            | Fault::Lose(who, _)
-            | Fault::SlowDisk(who, _)
-            | Fault::FillDisk(who)
-            | Fault::ClockJump(who, _) => {
-                let hit = self.find(who);
-                if hit.is_empty() {
-                    return false;
-                }
-                self.faults.victims = hit.clone();
-                hit.iter().for_each(|host| self.hit(*host, fault, now));
-            }
-        }
-        true
-    }
-
-    fn hit(&mut self, host: usize, fault: &Fault, now: Duration) {
-        let others = self.others(host);
-        let name = self.name(host);
-        match fault {
-            Fault::Kill(_) => self.crash(host, now),
-            Fault::PowerOff(_) => {
-                // Cut first, so that nobody hears the connections close.
-                let everybody = self.everybody_but(host);
-                everybody.iter().for_each(|other| self.sim.partition(name.as_str(), other.as_str()));
-                self.crash(host, now);
-                everybody.iter().for_each(|other| self.sim.repair(name.as_str(), other.as_str()));
-                self.world.hosts[host].set_power(Power::Off);
-            }
-            Fault::Restart(_) => self.start(host),
-            Fault::Wipe(_) => {
-                self.crash(host, now);
-                self.world.hosts[host].wipe();
-                self.faults.due.insert(host, now + RESTART_PAUSE);
-            }
-            Fault::Pause(_, span) => {
-                for other in self.everybody_but(host) {
-                    self.sim.hold(name.as_str(), other.as_str());
-                }
-                self.faults.thaw.insert(host, now + *span);
-            }
-            Fault::Isolate(_) => {
-                // A zone is cut off as a whole: its nodes still reach each other.
-                let along: Vec<String> = self.faults.victims.iter().map(|v| self.name(*v)).collect();
-                for other in others.iter().filter(|other| !along.contains(other)) {
-                    self.sim.partition(name.as_str(), other.as_str());
-                }
-            }
-            Fault::Delay(_, delay) => {
-                for other in &others {
-                    self.sim.set_link_max_message_latency(name.as_str(), other.as_str(), *delay);
-                }
-            }
-            Fault::SlowDisk(_, latency) => self.world.hosts[host].platter.set_latency(*latency),
-            Fault::FillDisk(_) => {
-                let platter = &self.world.hosts[host].platter;
-                platter.set_capacity(Some(platter.bytes()));
-            }
-            Fault::ClockJump(_, by) => {
-                self.world.hosts[host].skew_ms.fetch_add(*by, Ordering::Relaxed);
-            }
-            _ => {}
-        }
-    }
-
-    /// The node dies; the seed says what its disk keeps of what was not durable.
-    fn crash(&mut self, host: usize, now: Duration) {
-        let crash = match self.dice.between(0, 3) {
-            0 => Crash::KeepsAll,
-            1 => Crash::LosesAll,
-            _ => Crash::Tears(self.dice.draw()),
-        };
-        tracing::info!(host = %self.name(host), ?crash, "crash");
-        self.kill(host, crash, now);
-        self.faults.due.remove(&host);
-    }
-
-    fn kill(&mut self, at: usize, crash: Crash, now: Duration) {
-        let host = self.world.hosts[at].clone();
-        self.watch.forget(&self.world, at);
-        self.outages.begin(at, now);
-        host.set_power(Power::NoNode);
-        self.sim.crash(host.name.as_str());
-        host.platter.crash(crash);
-        host.stop.store(false, Ordering::Relaxed);
-        lock(&host.ended).take();
-    }
-
-    fn start(&mut self, at: usize) {
-        let host = self.world.hosts[at].clone();
-        if host.power() != Power::Up {
-            tracing::info!(host = %host.name, "start");
-            host.set_power(Power::Up);
-            self.sim.bounce(host.name.as_str());
-        }
-    }
-
-    fn heal(&mut self) {
-        let most = ms(self.scenario.weather.latency_ms_max);
-        for host in 0..self.world.hosts.len() {
-            let name = self.name(host);
-            if self.faults.thaw.remove(&host).is_some() {
-                self.thaw(host);
-            }
-            for other in self.others(host) {
-                self.sim.repair(name.as_str(), other.as_str());
-                self.sim.set_link_max_message_latency(name.as_str(), other.as_str(), most);
-            }
-            self.world.hosts[host].platter.set_latency(DISK_LATENCY);
-            self.world.hosts[host].platter.set_capacity(None);
-        }
-    }
-
-    fn thaw(&mut self, host: usize) {
-        let name = self.name(host);
-        for other in self.everybody_but(host) {
-            self.sim.release(name.as_str(), other.as_str());
+    fn ended(&mut self, at: usize, ended: &Ended, now: Duration) {
+        tracing::info!(host = at, why = %ended.why, removed = ended.removed, "a node ended by itself");
+        self.kill(at, Crash::KeepsAll, now);
+        let wants_empty_disk = WANTS_EMPTY_DISK.iter().any(|words| ended.why.contains(words));
+        if ended.removed {
+            self.world.hosts[at].stand(Place::Gone);
+        } else if wants_empty_disk && self.faults.harmed.contains(&at) {
+            self.replace_disk(at, now);
+            self.faults.last = now;
+        } else {
+            self.faults.due.insert(at, now + RESTART_PAUSE);
         }
     }
 
@@ -251,7 +146,7 @@ impl Driver<'_> {
         if let Some((host, since, lives)) = self.faults.rolling {
             let at = &self.world.hosts[host];
             let back = at.lives.load(Ordering::Relaxed) > lives && at.node().is_some();
-            let well = back && super::watch::pending(&self.world, &self.scenario).is_empty();
+            let well = back && super::watch::pending(&self.world).is_empty();
             if !well && now < since + ROLL_PATIENCE {
                 return;
             }
@@ -269,31 +164,18 @@ impl Driver<'_> {
         }
     }
 
-    fn find(&self, who: &Who) -> Vec<usize> {
+    pub(super) fn find(&self, who: &Who) -> Vec<usize> {
         match who {
             Who::Leader => leader(&self.world).into_iter().map(|(host, _)| host).collect(),
             Who::HostOf(name) => host_of(&self.world, name).into_iter().collect(),
             Who::Node(host) if *host < self.world.hosts.len() => vec![*host],
             Who::Node(_) => Vec::new(),
             Who::Zone(zone) => {
-                (0..self.world.hosts.len()).filter(|host| self.scenario.zone_of(*host) == *zone).collect()
+                let members = self.world.members().map(|host| host.number);
+                members.filter(|host| self.scenario.zone_of(*host) == *zone).collect()
             }
             Who::Victim => self.faults.victims.clone(),
         }
-    }
-
-    fn name(&self, host: usize) -> String {
-        self.world.hosts.get(host).map(|host| host.name.clone()).unwrap_or_default()
-    }
-
-    fn others(&self, host: usize) -> Vec<String> {
-        self.world.hosts.iter().filter(|h| h.number != host).map(|h| h.name.clone()).collect()
-    }
-
-    fn everybody_but(&self, host: usize) -> Vec<String> {
-        let mut everybody = self.others(host);
-        everybody.push(super::CLIENTS.to_owned());
-        everybody
     }
 }
 

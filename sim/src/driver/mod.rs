@@ -4,6 +4,9 @@
 
 mod desk;
 mod faults;
+mod links;
+mod orders;
+mod strike;
 mod watch;
 
 use std::sync::Arc;
@@ -15,9 +18,10 @@ use crate::history::{Outages, What};
 use crate::invariants::{Evidence, Violation, judge};
 use crate::scenario::{Check, Scenario, ms, s};
 use crate::trace::Trace;
-use crate::world::{EPOCH_MS, World, boot, lock};
+use crate::world::{EPOCH_MS, PROVIDER, Place, World, boot, lock};
 use desk::Desk;
 use faults::Faults;
+use links::Links;
 use watch::Watch;
 
 /// The host of all clients.
@@ -60,6 +64,7 @@ struct Driver<'a> {
     desk: Arc<Desk>,
     scenario: Scenario,
     faults: Faults,
+    links: Links,
     watch: Watch,
     outages: Outages,
     dice: Dice,
@@ -108,17 +113,24 @@ impl Driver<'_> {
             let (world, host) = (world.clone(), host.clone());
             sim.host(host.name.clone(), move || boot::host(world.clone(), host.clone()));
         }
+        let upstream = world.clone();
+        sim.host(PROVIDER, move || upstream.upstream.clone().serve());
         let desk = Desk::new(world.clone(), scenario.clone());
         let clients = desk.clone();
         sim.host(CLIENTS, move || clients.clone().run());
+        let mut outages = Outages::default();
+        for spare in world.hosts.iter().filter(|host| host.place() == Place::Spare) {
+            outages.begin(spare.number, Duration::ZERO);
+        }
         Driver {
             sim,
             world,
             desk,
             scenario: scenario.clone(),
             faults: Faults::new(&scenario.steps),
-            watch: Watch::default(),
-            outages: Outages::default(),
+            links: Links::default(),
+            watch: Watch::new(&scenario.always),
+            outages,
             dice: Dice::of(seed, "faults"),
             trace: trace.clone(),
             glanced: Duration::ZERO,
@@ -144,15 +156,15 @@ impl Driver<'_> {
     /// Set-up, safety, liveness.
     fn phases(&mut self) -> Result<(), Violation> {
         self.until(SETUP_MAX, "the cluster does not get ready", |driver, _| {
-            driver.desk.ready.load(Ordering::Relaxed)
-                && watch::pending(&driver.world, &driver.scenario).is_empty()
+            driver.desk.ready.load(Ordering::Relaxed) && watch::pending(&driver.world).is_empty()
         })?;
         let began = self.sim.elapsed();
+        self.watch.ready();
         tracing::info!("ready");
         let load_until = began + self.scenario.load_for;
         self.until(s(600), "the faults do not come to an end", |driver, now| {
             driver.faults(began, now);
-            now >= load_until && driver.faults.are_over()
+            now >= load_until && driver.faults.are_over() && driver.desk.orders.are_done()
         })?;
         self.finish_clients();
         self.until(FINISH_MAX, "clients do not finish", |driver, _| {
@@ -165,7 +177,7 @@ impl Driver<'_> {
         let left = deadline.saturating_sub(self.sim.elapsed()).max(s(5));
         self.until(left, "the cluster does not become well again", |driver, _| {
             let read = lock(&driver.desk.held).is_some();
-            read && watch::pending(&driver.world, &driver.scenario).is_empty()
+            read && watch::pending(&driver.world).is_empty()
         })
     }
 
@@ -208,7 +220,7 @@ impl Driver<'_> {
 
     /// What is still awaited, as the nodes show it and as they tell it over HTTP.
     fn pending(&self) -> Vec<String> {
-        let mut pending = watch::pending(&self.world, &self.scenario);
+        let mut pending = watch::pending(&self.world);
         pending.extend(lock(&self.desk.pending).clone().unwrap_or_default());
         pending
     }
@@ -216,7 +228,7 @@ impl Driver<'_> {
     fn look(&mut self, now: Duration) {
         if self.glanced + GLANCE <= now {
             self.glanced = now;
-            self.watch.glance(&self.world);
+            self.watch.glance(&self.world, now);
         }
         if self.compared + COMPARE <= now {
             self.compared = now;

@@ -1,19 +1,32 @@
 //! Looks into the nodes while they run: what must always hold, who leads, who hosts what, and what is not yet as it should
 //! be. Borrows nodes between two moments of simulated time and lets go of them at once.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use domain::decide::{routing, voters};
 use domain::deployment::Phase;
+use domain::node::Standing;
+use runtime::NodeHandle;
 
-use crate::invariants::{Agreement, OneHost, OneLeader, Violation};
-use crate::scenario::{Check, Scenario};
-use crate::world::World;
+use crate::invariants::{
+    Agreement, GoneForGood, Moves, OneHost, OneLeader, Placement, Restarts, Violation, bounded, routable,
+};
+use crate::scenario::Check;
+use crate::world::{Host, Place, World, boot};
 
 /// The checks that look inside.
-#[derive(Default)]
 pub(super) struct Watch {
+    checks: Vec<Check>,
     one_leader: OneLeader,
     agreement: Agreement,
     one_host: OneHost,
+    gone: GoneForGood,
+    moves: Moves,
+    placement: Placement,
+    restarts: Restarts,
+    /// Whether the cluster has become ready.
+    ready: bool,
     /// What was found, each kind once.
     found: Vec<Violation>,
     /// Who leads, and in which term.
@@ -21,19 +34,71 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Looks at leaders and replicas: cheap, done often.
-    pub(super) fn glance(&mut self, world: &World) {
+    /// Looks for these.
+    pub(super) fn new(checks: &[Check]) -> Self {
+        Self {
+            checks: checks.to_vec(),
+            one_leader: OneLeader::default(),
+            agreement: Agreement::default(),
+            one_host: OneHost::default(),
+            gone: GoneForGood::default(),
+            moves: Moves::default(),
+            placement: Placement::default(),
+            restarts: Restarts::default(),
+            ready: false,
+            found: Vec::new(),
+            leader: None,
+        }
+    }
+
+    /// The cluster has become ready: from now on a scenario may ask that nothing moves.
+    pub(super) fn ready(&mut self) {
+        self.ready = true;
+    }
+
+    /// Looks at leaders, routes, replicas and engines: cheap, done often.
+    pub(super) fn glance(&mut self, world: &World, now: Duration) {
         self.tell_leader(world);
         for host in &world.hosts {
-            let Some(node) = host.node() else { continue };
-            let two = self.one_leader.look(&node.status());
-            self.find(Check::OneLeader, two);
-            for handle in node.directory().replicas().values() {
-                let identity = handle.identity();
-                if handle.observe().pid.is_some() {
-                    let two = self.one_host.look(host.number, identity.id, identity.ordinal, identity.epoch);
-                    self.find(Check::OneHostPerEpoch, two);
-                }
+            let life = host.lives.load(Ordering::Relaxed);
+            for (at, label) in host.engines.take_starts() {
+                let often = self.restarts.engine(host.number, life, &label, at);
+                self.find(Check::RestartIntensity, often);
+                let started = self.ready.then(|| format!("the engine of {label} was started again"));
+                self.find(Check::NothingMoves, started);
+            }
+            if let Some(node) = host.node() {
+                self.glance_at(host, life, &node, now);
+            }
+        }
+        if let Some(view) = world.furthest() {
+            for moved in self.moves.look(&view, now) {
+                tracing::info!(what = %moved.what, needless = moved.needless, "replica moved");
+                self.find(Check::NoNeedlessMove, moved.needless.then(|| moved.what.clone()));
+                self.find(Check::NothingMoves, self.ready.then_some(moved.what));
+            }
+            let wrong = self.placement.look(&view, now);
+            self.find(Check::Placement, wrong);
+        }
+    }
+
+    fn glance_at(&mut self, host: &Host, life: u64, node: &NodeHandle, now: Duration) {
+        let (view, directory) = (node.view().load(), node.directory());
+        let two = self.one_leader.look(&node.status());
+        self.find(Check::OneLeader, two);
+        let still = self.gone.look(&view, now);
+        self.find(Check::GoneForGood, still);
+        self.find(Check::Routable, routable::look(&view));
+        self.find(Check::Bounded, bounded::look(node.id(), &directory, boot::IN_FLIGHT_MAX));
+        for (name, record) in directory.reconciler().observe().children {
+            let often = self.restarts.actor(host.number, life, &name, record.restarts, now);
+            self.find(Check::RestartIntensity, often);
+        }
+        for handle in directory.replicas().values() {
+            let identity = handle.identity();
+            if handle.observe().pid.is_some() {
+                let two = self.one_host.look(host.number, identity.id, identity.ordinal, identity.epoch);
+                self.find(Check::OneHostPerEpoch, two);
             }
         }
     }
@@ -68,6 +133,7 @@ impl Watch {
 
     fn find(&mut self, check: Check, what: Option<String>) {
         if let Some(what) = what
+            && self.checks.contains(&check)
             && !self.found.iter().any(|violation| violation.check == check)
         {
             tracing::error!(check = check.name(), %what, "violation");
@@ -117,25 +183,31 @@ pub(super) fn engine_of(world: &World, deployment: &str) -> Option<crate::world:
     running.into_iter().find(|engine| engine.label.starts_with(&id))
 }
 
-/// What the nodes' own state lacks to be well: every node up, as far as the leader, the right voters, every wanted replica
-/// running where the tables say. Empty when nothing.
-pub(super) fn pending(world: &World, scenario: &Scenario) -> Vec<String> {
+/// What the nodes' own state lacks to be well: every node that belongs to the cluster up, as far as the leader, the right
+/// voters among them, every wanted replica running where the tables say; and nobody running who was removed. Empty when
+/// nothing.
+pub(super) fn pending(world: &World) -> Vec<String> {
     let mut pending = Vec::new();
     let mut applied = Vec::new();
+    let wanted = voters::wanted(world.members().count());
     for host in &world.hosts {
-        let Some(node) = host.node() else {
-            pending.push(format!("{} is not up", host.name));
-            continue;
-        };
+        let node = host.node();
+        match (host.place(), &node) {
+            (Place::Member, None) => pending.push(format!("{} is not up", host.name)),
+            (Place::Gone, Some(_)) => pending.push(format!("{} was removed and still runs", host.name)),
+            _ => {}
+        }
+        let Some(node) = node.filter(|_| host.place() == Place::Member) else { continue };
         let view = node.view().load();
         applied.push(view.applied);
-        let wanted = voters::wanted(scenario.nodes);
         if view.voters.len() != wanted {
             pending.push(format!("{} sees {} of {wanted} voters", host.name, view.voters.len()));
         }
         if view.leader.is_none() {
             pending.push(format!("{} knows no leader", host.name));
         }
+        let leaving = view.state.nodes.rows().filter(|row| row.standing == Standing::Leaving);
+        pending.extend(leaving.map(|row| format!("{} sees {} still leaving", host.name, row.name)));
         for row in view.state.deployments.rows() {
             for replica in row.replicas.iter().filter(|replica| replica.phase == Phase::Ready) {
                 let label = format!("{}/{}", row.id, replica.ordinal);

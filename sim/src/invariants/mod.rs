@@ -2,10 +2,16 @@
 //! recorded (both drivers'). They only look: nothing here changes the world.
 
 mod agreement;
+pub mod bounded;
 mod calls;
+mod gone;
 mod linearizable;
+mod moves;
 mod one_host;
 mod one_leader;
+mod placement;
+mod restarts;
+pub mod routable;
 mod writes;
 
 use std::time::Duration;
@@ -14,8 +20,12 @@ use crate::history::{Entry, Outages};
 use crate::scenario::Check;
 use crate::workload::operator::Held;
 pub use agreement::Agreement;
+pub use gone::GoneForGood;
+pub use moves::{Moved, Moves};
 pub use one_host::OneHost;
 pub use one_leader::OneLeader;
+pub use placement::Placement;
+pub use restarts::Restarts;
 
 /// Something that should not be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +64,13 @@ pub fn judge(checks: &[Check], evidence: &Evidence<'_>) -> Vec<Violation> {
             Check::OneLeader
             | Check::Agreement
             | Check::OneHostPerEpoch
+            | Check::GoneForGood
+            | Check::Routable
+            | Check::NoNeedlessMove
+            | Check::Placement
+            | Check::RestartIntensity
+            | Check::Bounded
+            | Check::NothingMoves
             | Check::Converges
             | Check::NoPanic
             | Check::HealthyStay => continue,

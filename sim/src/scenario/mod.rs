@@ -2,14 +2,25 @@
 //! what must hold. Two drivers run the same data: the simulator here, and `chaos` on real processes. A scenario knows
 //! neither.
 
+mod check;
+mod fault;
 mod links;
 mod named;
+mod simulated;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use named::{CORE, NAMES, named};
+pub use check::{Check, SAFETY};
+pub use fault::{Ailment, Fault, Who};
+pub use named::{CORE, NAMES};
+pub use simulated::SIMULATED;
+
+/// The scenario of that name.
+pub fn named(name: &str) -> Option<Scenario> {
+    named::named(name).or_else(|| simulated::simulated(name))
+}
 
 /// Seconds.
 pub const fn s(seconds: u64) -> Duration {
@@ -21,74 +32,8 @@ pub const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// Whom a fault hits; resolved when it happens.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Who {
-    /// The node that leads.
-    Leader,
-    /// The node that runs the first ready replica of this deployment.
-    HostOf(String),
-    /// The node with this number, from 0.
-    Node(usize),
-    /// Every node of the zone with this number, from 0.
-    Zone(usize),
-    /// Whoever the last fault hit.
-    Victim,
-}
-
-/// What happens.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Fault {
-    /// The process dies at once (SIGKILL); what was not durable may be gone.
-    Kill(Who),
-    /// The machine dies: as `Kill`, but nobody is told that its connections are gone. Simulator only.
-    PowerOff(Who),
-    /// It is started again on what is left of its disk.
-    Restart(Who),
-    /// It dies, loses its disk and comes back with a join token.
-    Wipe(Who),
-    /// It is frozen (SIGSTOP) for so long.
-    Pause(Who, Duration),
-    /// No messages between it, or them, and the others, either way.
-    Isolate(Who),
-    /// Messages from the first node to the second vanish, those back arrive.
-    OneWay(usize, usize),
-    /// Messages between it and the others take that long.
-    Delay(Who, Duration),
-    /// Of a thousand packets between it and the others, so many vanish. Real processes only; the simulator has [`Weather`].
-    Lose(Who, u16),
-    /// Its disk is full, until all heals.
-    FillDisk(Who),
-    /// Its disk takes that long to make a write durable. Simulator only.
-    SlowDisk(Who, Duration),
-    /// Its wall clock jumps by so many milliseconds.
-    ClockJump(Who, i64),
-    /// The engine of a replica of this deployment dies.
-    KillEngine(String),
-    /// The engine of a replica of this deployment stops answering.
-    HangEngine(String),
-    /// One node after the other is stopped gracefully and started again, each when the one before is well.
-    RollingRestart,
-    /// Links, disks and delays are as they should be again. Nodes stay down.
-    Heal,
-}
-
-impl Fault {
-    /// Whether it only mends what other faults did.
-    pub fn mends(&self) -> bool {
-        matches!(self, Fault::Restart(_) | Fault::Heal)
-    }
-
-    /// Whether only the simulator can do it.
-    pub fn needs_simulator(&self) -> bool {
-        matches!(self, Fault::PowerOff(_) | Fault::SlowDisk(..))
-    }
-
-    /// Whether only real processes can do it.
-    pub fn needs_processes(&self) -> bool {
-        matches!(self, Fault::Lose(..))
-    }
-}
+/// A model that the provider outside offers. Where clients ask for it, the cluster knows that provider.
+pub const REMOTE_MODEL: &str = "remote";
 
 /// What clients do all the time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,69 +47,6 @@ pub enum Load {
     /// So many streams with this model open at a time.
     Streams(String, u32),
 }
-
-/// What must hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Check {
-    /// At most one leader a term. Looks inside, so: simulator only.
-    OneLeader,
-    /// Nodes that applied equally much have equal tables. Simulator only.
-    Agreement,
-    /// Every acknowledged write is there in the end.
-    NoWriteLost,
-    /// No write happened twice, none that was refused happened.
-    NoDuplicate,
-    /// Reads and writes of each register have an order that explains them.
-    Linearizable,
-    /// No epoch of a replica runs on two nodes. Simulator only.
-    OneHostPerEpoch,
-    /// Every stream of a node that stays up ends in `[DONE]` or in an error.
-    EveryStreamEnds,
-    /// No request outlives its deadline.
-    NoHang,
-    /// A chat asked of a node that stays up succeeds, whoever else dies.
-    NoChatFails,
-    /// The cluster gets ready, and after the last fault it becomes well again in time.
-    Converges,
-    /// Nothing panics. Simulator only; real processes show it as a node that died.
-    NoPanic,
-    /// No replica moves or starts again but those of nodes that were taken away. Real processes only.
-    HealthyStay,
-}
-
-impl Check {
-    /// Its name in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Check::OneLeader => "one_leader",
-            Check::Agreement => "agreement",
-            Check::NoWriteLost => "no_write_lost",
-            Check::NoDuplicate => "no_duplicate",
-            Check::Linearizable => "linearizable",
-            Check::OneHostPerEpoch => "one_host_per_epoch",
-            Check::EveryStreamEnds => "every_stream_ends",
-            Check::NoHang => "no_hang",
-            Check::NoChatFails => "no_chat_fails",
-            Check::Converges => "converges",
-            Check::NoPanic => "no_panic",
-            Check::HealthyStay => "healthy_stay",
-        }
-    }
-}
-
-/// What must hold everywhere.
-pub const SAFETY: &[Check] = &[
-    Check::OneLeader,
-    Check::Agreement,
-    Check::NoWriteLost,
-    Check::NoDuplicate,
-    Check::Linearizable,
-    Check::OneHostPerEpoch,
-    Check::EveryStreamEnds,
-    Check::NoHang,
-    Check::Converges,
-    Check::NoPanic,
-];
 
 /// How messages travel when nothing special happens. Simulator only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -194,10 +76,16 @@ pub struct Scenario {
     pub name: String,
     /// How many nodes there are.
     pub nodes: usize,
+    /// How many more machines there are, without a node until one joins there. Simulator only.
+    pub spares: usize,
     /// Over how many zones they are spread, one after the other.
     pub zones: usize,
+    /// How many GPUs each node has; none where nothing is said. Simulator only.
+    pub gpus: Vec<u32>,
     /// Deployments of the cluster's engine: name, replicas.
     pub deployments: Vec<(String, u32)>,
+    /// Those of them whose replicas need a GPU each. Simulator only.
+    pub on_gpus: Vec<String>,
     /// What clients do.
     pub load: Vec<Load>,
     /// Faults, in order of time.
@@ -210,6 +98,8 @@ pub struct Scenario {
     pub converge_within: Duration,
     /// How messages travel.
     pub weather: Weather,
+    /// After how many log entries nodes make a snapshot; `None` for their default, which few runs reach. Simulator only.
+    pub snapshot_every: Option<u64>,
 }
 
 impl Scenario {
@@ -218,14 +108,18 @@ impl Scenario {
         Self {
             name: "unnamed".to_owned(),
             nodes,
+            spares: 0,
             zones: nodes.clamp(1, 3),
+            gpus: Vec::new(),
             deployments: Vec::new(),
+            on_gpus: Vec::new(),
             load: Vec::new(),
             steps: Vec::new(),
             load_for: s(20),
             always: SAFETY.to_vec(),
             converge_within: s(30),
             weather: Weather::default(),
+            snapshot_every: None,
         }
     }
 
@@ -239,6 +133,24 @@ impl Scenario {
     pub fn zones(mut self, zones: usize) -> Self {
         self.zones = zones.max(1);
         self
+    }
+
+    /// With so many machines more, on which nodes may join.
+    pub fn spares(mut self, spares: usize) -> Self {
+        self.spares = spares;
+        self
+    }
+
+    /// With so many GPUs, node by node.
+    pub fn gpus(mut self, gpus: &[u32]) -> Self {
+        self.gpus = gpus.to_vec();
+        self
+    }
+
+    /// With one more deployment whose replicas need a GPU each.
+    pub fn deploy_on_gpus(mut self, name: &str, replicas: u32) -> Self {
+        self.on_gpus.push(name.to_owned());
+        self.deploy(name, replicas)
     }
 
     /// With one more deployment.
@@ -286,14 +198,32 @@ impl Scenario {
         self
     }
 
+    /// With a snapshot after so many log entries.
+    pub fn snapshot_every(mut self, entries: u64) -> Self {
+        self.snapshot_every = Some(entries);
+        self
+    }
+
     /// The zone of a node, from 0.
     pub fn zone_of(&self, node: usize) -> usize {
         node % self.zones
     }
 
+    /// Whether clients ask for a model of the provider outside.
+    pub fn calls_provider(&self) -> bool {
+        let remote = |load: &Load| matches!(load, Load::Chats(model, _) | Load::Streams(model, _) if model == REMOTE_MODEL);
+        self.load.iter().any(remote)
+    }
+
+    /// Whether nodes leave while it runs: then every model file must be everywhere, so that replicas have a place.
+    pub fn shrinks(&self) -> bool {
+        self.steps.iter().any(|(_, fault)| matches!(fault, Fault::Leave(_) | Fault::Remove(_)))
+    }
+
     /// Whether only the simulator can run it.
     pub fn needs_simulator(&self) -> bool {
-        self.steps.iter().any(|(_, fault)| fault.needs_simulator())
+        let alone = self.spares > 0 || !self.gpus.is_empty() || self.calls_provider();
+        alone || self.steps.iter().any(|(_, fault)| fault.needs_simulator())
     }
 
     /// Whether only real processes can run it.
@@ -341,6 +271,9 @@ mod tests {
             let scenario = named(name).unwrap();
             assert_eq!(scenario.name, *name);
             assert!(!scenario.needs_simulator(), "{name}");
+        }
+        for name in SIMULATED {
+            assert_eq!(named(name).unwrap().name, *name);
         }
         assert!(named("no_such").is_none());
     }

@@ -38,7 +38,7 @@ pub const CORE: &[&str] = &[
 ];
 
 /// The scenario of that name.
-pub fn named(name: &str) -> Option<Scenario> {
+pub(super) fn named(name: &str) -> Option<Scenario> {
     let scenario = match name {
         "leader_killed" => leader_killed(),
         "replica_host_killed_mid_stream" => replica_host_killed_mid_stream(),

@@ -247,6 +247,7 @@ fn candidates(view: &View) -> Vec<voters::Candidate> {
         live: node.standing == Standing::Active,
         leaving: node.standing == Standing::Leaving,
         votes: view.voters.contains(&node.id),
+        leads: view.leader == Some(node.id),
         caught_up: true,
     };
     view.state.nodes.rows().map(|node| candidate(node)).collect()

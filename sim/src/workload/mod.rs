@@ -38,6 +38,10 @@ pub trait Outside: Send + Sync + 'static {
     fn draw(&self) -> u64;
     /// How many nodes there are.
     fn nodes(&self) -> usize;
+    /// Whom to ask next: any node, up or not; a client does not know.
+    fn any_node(&self) -> usize {
+        (self.draw() % self.nodes().max(1) as u64) as usize
+    }
     /// A connection to a node's HTTP port.
     async fn dial(&self, node: usize) -> io::Result<BoxIo>;
 }
@@ -90,7 +94,7 @@ impl Clients {
 
     /// Whom to ask next: any node, up or not; a client does not know.
     pub fn any_node(&self) -> usize {
-        (self.outside.draw() % self.outside.nodes().max(1) as u64) as usize
+        self.outside.any_node()
     }
 
     /// Starts an action so many times a second, whether or not earlier ones have ended.

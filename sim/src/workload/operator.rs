@@ -9,6 +9,8 @@ use super::{Ask, Clients, Reply};
 
 /// The pause between two looks.
 const LOOK: Duration = Duration::from_millis(250);
+/// How often it is asked that a node goes: one that voted when it died may go only when its lease has run out.
+const PARTINGS_MAX: u32 = 60;
 /// How long a join token made here is good, in seconds, and how many nodes it lets in.
 const TOKEN_SECONDS: u64 = 24 * 3600;
 const TOKEN_USES: u32 = 100;
@@ -29,15 +31,56 @@ pub async fn make_token(clients: &Clients) -> String {
 /// Deploys a model and does not wait for it.
 pub async fn deploy(clients: &Clients, body: &Value) {
     let name = body["name"].as_str().unwrap_or_default();
-    let ask = Ask::post("/v1/deploy", body.clone()).once(&format!("deploy {name}"));
+    insist(clients, &Ask::post("/v1/deploy", body.clone()).once(&format!("deploy {name}"))).await;
+}
+
+/// Makes a provider known that offers one model.
+pub async fn add_provider(clients: &Clients, name: &str, url: &str, model: &str) {
+    let body = json!({ "name": name, "url": url, "models": [model] });
+    insist(clients, &Ask::post("/api/providers", body).once(&format!("provider {name}"))).await;
+}
+
+/// Asks one node after the other until one does it.
+async fn insist(clients: &Clients, ask: &Ask) {
     loop {
-        let reply = clients.ask(clients.any_node(), &ask).await;
+        let reply = clients.ask(clients.any_node(), ask).await;
         if reply.ok().is_some() {
             return;
         }
-        tracing::info!(?reply, name, "not deployed yet");
+        tracing::info!(?reply, path = ask.path, "not done yet");
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// How a node goes for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parting {
+    /// It is told to leave and does.
+    Leave,
+    /// It is taken out, wanted or not.
+    Remove,
+}
+
+/// Lets a node go, as soon as the cluster allows it; says whether the cluster agreed. A node that is gone is let go.
+pub async fn part(clients: &Clients, node: &str, how: Parting) -> bool {
+    let mut refusals = 0;
+    for _ in 0..PARTINGS_MAX {
+        let ask = match how {
+            Parting::Leave => Ask::post(&format!("/api/nodes/{node}/leave"), json!({})),
+            Parting::Remove => Ask::delete(&format!("/api/nodes/{node}")),
+        };
+        // What was refused is remembered under its key: asked again, it is another request.
+        let reply = clients.ask(clients.any_node(), &ask.once(&format!("{how:?} {node} {refusals}"))).await;
+        match &reply {
+            reply if reply.ok().is_some() => return true,
+            Reply::Answer(404, _) => return true,
+            Reply::Answer(status, _) if *status < 500 => refusals += 1,
+            _ => {}
+        }
+        tracing::info!(?reply, node, "not let go yet");
+        tokio::time::sleep(LOOK).await;
+    }
+    false
 }
 
 /// What is not well yet with the nodes and deployments, as one node tells; empty when all is.

@@ -11,21 +11,20 @@ use actors::engine::Engine;
 use runtime::{Config, Env, Node, NodeHandle};
 
 use super::clock::{SimClock, SimEntropy};
-use super::gpus::SimGpus;
 use super::network::SimNetwork;
 use super::processes::SimProcesses;
-use super::{HTTP_PORT, Host, World, lock};
+use super::{Ended, HTTP_PORT, Host, Place, World, lock};
 use crate::Dice;
 
 /// The engine that the world's nodes offer.
 pub(crate) const ENGINE: &str = "fake";
 /// How often a host looks whether something changed.
 const LOOK: Duration = Duration::from_millis(50);
-/// Of a thousand hosts, how many have a GPU.
-const GPU_PERMILLE: u64 = 300;
 /// A node's CPUs and memory.
 const CPUS: u32 = 4;
 const MEMORY_MIB: u64 = 16 * 1024;
+/// Calls under way to one target on a node: few, so that some are turned away where a target is slow.
+pub(crate) const IN_FLIGHT_MAX: usize = 32;
 /// How long a graceful stop waits for streams, in milliseconds.
 const DRAIN_MS: u64 = 3_000;
 /// How long a target may take until the first byte, and how long it may be silent, in milliseconds. Shorter than a
@@ -35,38 +34,45 @@ const IDLE_MS: u64 = 8_000;
 
 /// Runs one life of a host's node.
 pub(crate) async fn host(world: Arc<World>, host: Arc<Host>) -> turmoil::Result {
+    if host.place() == Place::Spare {
+        return std::future::pending().await;
+    }
     let life = host.next_life();
     tracing::info!(life, "starting");
     let how = live(&world, &host, life).await;
-    tracing::info!(reason = %how, "ended");
+    tracing::info!(reason = %how.why, removed = how.removed, "ended");
     *lock(&host.ended) = Some(how);
     std::future::pending().await
 }
 
-/// One life of a node; answers why it ended.
-async fn live(world: &Arc<World>, host: &Arc<Host>, life: u64) -> String {
+/// One life of a node; answers why it ended. A node that cannot go on stops as gracefully as it can, as in production.
+async fn live(world: &Arc<World>, host: &Arc<Host>, life: u64) -> Ended {
+    let failed = |why: String| Ended { why, removed: false };
     let founder = host.number == 0 && lock(&world.admin_key).is_none();
     let token = if founder { None } else { Some(token(world).await) };
     let env = match env(world, host, life).await {
         Ok(env) => env,
-        Err(error) => return format!("no network: {error}"),
+        Err(error) => return failed(format!("no network: {error}")),
     };
     let node = match Node::start(config(world, host, token), env).await {
         Ok(node) => Arc::new(node),
-        Err(error) => return format!("does not start: {error}"),
+        Err(error) => {
+            let removed = matches!(error, runtime::Error::Removed(_));
+            return Ended { why: format!("does not start: {error}"), removed };
+        }
     };
     if let Some(key) = node.admin_key() {
         *lock(&world.admin_key) = Some(key.to_owned());
     }
     host.seat(&node);
-    tokio::select! {
-        reason = node.failed() => reason,
-        () = asked_to_stop(host) => {
-            stop(node).await;
-            host.stop.store(false, Ordering::Relaxed);
-            "stopped".to_owned()
-        }
-    }
+    let ended = tokio::select! {
+        why = node.failed() => Ended { why, removed: node.was_removed() },
+        () = asked_to_stop(host) => failed("stopped".to_owned()),
+    };
+    host.stop.store(true, Ordering::Relaxed);
+    stop(node).await;
+    host.stop.store(false, Ordering::Relaxed);
+    ended
 }
 
 async fn token(world: &World) -> String {
@@ -94,7 +100,6 @@ async fn stop(node: Arc<NodeHandle>) {
 
 async fn env(world: &Arc<World>, host: &Host, life: u64) -> std::io::Result<Env> {
     let dice = |purpose: &str| Dice::of(world.seed, &format!("{purpose} {} {life}", host.name));
-    let gpu = Dice::of(world.seed, &format!("gpu {}", host.name)).permille(GPU_PERMILLE);
     Ok(Env {
         network: Arc::new(SimNetwork::open(world.clone(), dice("datagrams")).await?),
         disk: Arc::new(host.platter.open()),
@@ -104,15 +109,16 @@ async fn env(world: &Arc<World>, host: &Host, life: u64) -> std::io::Result<Env>
         processes: Arc::new(SimProcesses {
             seed: world.seed,
             host: host.number,
+            has_all: world.files_everywhere,
             engines: host.engines.clone(),
             dice: Mutex::new(dice("processes")),
         }),
-        gpus: Arc::new(SimGpus(u32::from(gpu))),
+        gpus: Arc::new(host.gpus.clone()),
     })
 }
 
 fn config(world: &World, host: &Host, token: Option<String>) -> Config {
-    let others = world.hosts.iter().filter(|other| other.number != host.number);
+    let others = world.members().filter(|other| other.number != host.number);
     let join = if token.is_some() { others.map(|other| other.cluster_addr()).collect() } else { Vec::new() };
     let engines = BTreeMap::from([(ENGINE.to_owned(), engine())]);
     Config {
@@ -126,7 +132,7 @@ fn config(world: &World, host: &Host, token: Option<String>) -> Config {
         cpus: CPUS,
         memory_mib: MEMORY_MIB,
         version: domain::level::stamp("simulated", domain::command::VERSION),
-        snapshot_every: None,
+        snapshot_every: world.snapshot_every,
         drain_ms: DRAIN_MS,
         gateway: gateway::Config {
             first_byte_timeout_ms: FIRST_BYTE_MS,
@@ -134,7 +140,12 @@ fn config(world: &World, host: &Host, token: Option<String>) -> Config {
             idle_timeout_ms: IDLE_MS,
             ..gateway::Config::default()
         },
-        actors: actors::Settings { engines, drain_ms: DRAIN_MS, ..actors::Settings::default() },
+        actors: actors::Settings {
+            engines,
+            drain_ms: DRAIN_MS,
+            in_flight_max: IN_FLIGHT_MAX,
+            ..actors::Settings::default()
+        },
     }
 }
 

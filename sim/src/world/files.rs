@@ -14,6 +14,16 @@ use super::lock;
 pub(crate) struct SimFiles(Mutex<BTreeMap<String, Bytes>>);
 
 impl SimFiles {
+    /// The same files once more.
+    pub(crate) fn copy(&self) -> Self {
+        Self(Mutex::new(lock(&self.0).clone()))
+    }
+
+    /// They are those of a copy again.
+    pub(crate) fn put_back(&self, copy: &Self) {
+        *lock(&self.0) = lock(&copy.0).clone();
+    }
+
     /// Removes all of them.
     pub(crate) fn wipe(&self) {
         lock(&self.0).clear();

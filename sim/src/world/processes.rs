@@ -26,6 +26,8 @@ const HOSTS_WITH_ALL: usize = 2;
 pub(super) struct SimProcesses {
     pub(super) seed: u64,
     pub(super) host: usize,
+    /// Whether no model file is missing.
+    pub(super) has_all: bool,
     pub(super) engines: Arc<Engines>,
     pub(super) dice: Mutex<Dice>,
 }
@@ -41,6 +43,7 @@ impl Processes for SimProcesses {
             label: spawn.label.clone(),
             port,
             key: spawn.env.get("LLMHUB_ENGINE_KEY").map(|key| key.as_str().into()),
+            on_gpu: spawn.env.get("CUDA_VISIBLE_DEVICES").is_some_and(|list| !list.is_empty()),
             load,
         };
         tracing::info!(label = %spawn.label, port, "engine started");
@@ -53,7 +56,8 @@ impl Processes for SimProcesses {
 
     async fn probe_file(&self, path: &str) -> Result<FileProbe, FileError> {
         let mut dice = Dice::of(self.seed ^ self.host as u64, path);
-        let lacks = self.host >= HOSTS_WITH_ALL && dice.permille(LACKS_PERMILLE);
+        let has_all = self.has_all || self.host < HOSTS_WITH_ALL;
+        let lacks = !has_all && dice.permille(LACKS_PERMILLE);
         if !path.starts_with(MODEL_FOLDER) {
             return Err(FileError::Outside(path.to_owned()));
         }
