@@ -80,6 +80,8 @@ fn untried(scenario: &Scenario, entries: &[Entry]) -> Vec<String> {
         Load::Reads(_) => (!any(&|what| matches!(what, What::Get { .. }))).then_some("no read was answered"),
         Load::Chats(..) => (!any(&|what| matches!(what, What::Chat { ended: Ended::Well, .. })))
             .then_some("no chat was answered"),
+        Load::Probes(..) => (!any(&|what| matches!(what, What::Probe(probe) if probe.degraded)))
+            .then_some("no node was seen degraded"),
         Load::Streams(..) => (!any(&|what| matches!(what, What::Stream { ended: Ended::Well, .. })))
             .then_some("no stream ended well"),
     };

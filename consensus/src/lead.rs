@@ -68,7 +68,9 @@ impl Consensus {
             let me = me.clone();
             async move { me.seek_barrier(patience).await }
         });
-        let index = asked.await?;
+        let index = timeout_at(deadline, asked)
+            .await
+            .map_err(|_| Error::unavailable("no leader answered that a majority follows"))??;
         timeout_at(deadline, self.inner.board.reached(index))
             .await
             .map_err(|_| Error::unavailable("this node is too far behind the leader"))
@@ -116,7 +118,11 @@ impl Consensus {
                 Err(Error::NotLeader { leader, addr }) => hint = self.other(leader, addr),
                 Err(Error::Unavailable { why: reason, .. }) => why = reason,
                 Err(Error::Unknown { why: reason }) => (maybe, why) = (true, reason),
-                done => return done,
+                Ok(done) => {
+                    self.inner.hears();
+                    return Ok(done);
+                }
+                failed => return failed,
             }
             // A hint is followed at once, but hints that lead in circles are not followed without rest.
             if hint.is_none() || hinted {

@@ -1,6 +1,7 @@
 //! One node's consensus: starting, watching and stopping it. What it does for others lies beside: `lead` (proposals and
 //! reads), `membership` (who takes part), `inbound` (what other nodes ask).
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{Fatal, InitializeError, RaftError};
 use openraft::{ServerState, SnapshotPolicy};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use crate::batch::Lanes;
 use crate::board::{Board, Publish};
@@ -44,7 +46,23 @@ pub(crate) struct Inner {
     pub(crate) reads: Shared<u64>,
     /// Reads that wait for a majority's word to this node as leader.
     pub(crate) barriers: Shared<u64>,
+    /// When this started.
+    began: Instant,
+    /// When a leader that a majority follows last answered a proposal or a read of this node, in milliseconds since then; 0
+    /// where none did.
+    heard: AtomicU64,
     watcher: Mutex<Option<AbortHandle>>,
+}
+
+impl Inner {
+    fn lasted_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// A leader that a majority follows answered.
+    pub(crate) fn hears(&self) {
+        self.heard.fetch_max(self.lasted_ms().max(1), Ordering::Relaxed);
+    }
 }
 
 impl Consensus {
@@ -83,6 +101,8 @@ impl Consensus {
         let watcher = Mutex::new(Some(watcher));
         let seek = tokio::sync::Mutex::new(config.id);
         let inner = Inner {
+            began: Instant::now(),
+            heard: AtomicU64::new(0),
             config,
             raft,
             link,
@@ -124,6 +144,14 @@ impl Consensus {
     /// What this node's consensus says about itself.
     pub fn status(&self) -> Status {
         Status::of(&self.inner.raft.metrics().borrow_watched())
+    }
+
+    /// How long ago a leader that a majority follows answered a proposal or a read of this node, in milliseconds.
+    pub fn heard_ms(&self) -> Option<u64> {
+        match self.inner.heard.load(Ordering::Relaxed) {
+            0 => None,
+            at => Some(self.inner.lasted_ms().saturating_sub(at)),
+        }
     }
 
     /// The leader, as far as this node knows.

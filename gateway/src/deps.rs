@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use actors::ports::{Clock, Entropy, Http, PeerLink, Proposer, Relay, Vault, ViewCell};
 use actors::{Endpoint, Finish, Refused, Slot};
+use domain::decide::mode::Contact;
 use domain::decide::routing::{Load, Target};
 use domain::{DeploymentId, Epoch, NodeId, ProviderName, TokenId};
 
@@ -90,6 +91,12 @@ impl Doors for actors::Directory {
     }
 }
 
+/// Who knows whether a majority answers this node.
+pub trait Contacts: Send + Sync + 'static {
+    /// When it last did.
+    fn contact(&self) -> Contact;
+}
+
 /// What a gateway works with.
 #[derive(Clone)]
 pub struct Deps {
@@ -113,6 +120,8 @@ pub struct Deps {
     pub entropy: Arc<dyn Entropy>,
     /// Makes join tokens.
     pub tokens: Arc<dyn TokenMint>,
+    /// Tells whether a majority answers.
+    pub contacts: Arc<dyn Contacts>,
     /// This node.
     pub me: NodeId,
     /// The program's version.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use domain::decide::mode::Mode;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -39,6 +40,10 @@ impl Inner {
             open: TaskTracker::new(),
             draining: CancellationToken::new(),
         }
+    }
+
+    pub(crate) fn mode(&self) -> Mode {
+        Mode::of(self.deps.contacts.contact())
     }
 
     pub(crate) fn is_draining(&self) -> bool {

@@ -21,7 +21,7 @@ mod server;
 mod time_text;
 
 pub use config::{Config, ConfigError};
-pub use deps::{Deps, Doors, Minted, Pass, TokenMint};
+pub use deps::{Contacts, Deps, Doors, Minted, Pass, TokenMint};
 pub use pipeline::scripted;
 pub use server::Gateway;
 

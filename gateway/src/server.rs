@@ -11,6 +11,7 @@ use adapters::Operation;
 use axum::Router;
 use bytes::Bytes;
 use domain::NodeId;
+use domain::decide::mode::Mode;
 use http::{HeaderValue, Method, Request, Response};
 use http_body_util::BodyExt;
 use hyper::service::service_fn;
@@ -27,6 +28,9 @@ use crate::{pipeline, request_id, routes};
 
 /// Requests under way on one HTTP/2 connection at most.
 const STREAMS_MAX: u32 = 256;
+
+/// On every answer of a node that no majority answers.
+const DEGRADED: &str = "x-llmhub-degraded";
 
 /// A node's HTTP interface. Cheap to clone.
 #[derive(Clone)]
@@ -102,6 +106,9 @@ impl Gateway {
             None => self.route(request).await,
         };
         response.headers_mut().insert(request_id::HEADER, id);
+        if self.inner.mode() == Mode::Degraded {
+            response.headers_mut().insert(DEGRADED, HeaderValue::from_static("no-quorum"));
+        }
         response
     }
 

@@ -87,11 +87,26 @@ pub enum What {
         /// How many pieces of text came.
         pieces: u32,
     },
+    /// A node was asked how it is, and for one thing of each kind.
+    Probe(Probe),
     /// Any other request outlived its deadline.
     Hang {
         /// Its path.
         path: String,
     },
+}
+
+/// What a node declared of itself and what it did meanwhile. Answers are a status, and the error's code where there is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// Whether it was degraded all the time, by its own word.
+    pub degraded: bool,
+    /// What became of a chat with a model that it can serve alone.
+    pub chat: String,
+    /// What became of a read.
+    pub read: String,
+    /// What became of a change.
+    pub change: String,
 }
 
 /// One thing a client did.

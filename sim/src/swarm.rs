@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::Dice;
 use crate::scenario::{
-    Ailment, Fault, Load, REMOTE_MODEL, Scenario, Weather, Who, chats, ms, reads, s, streams, writes,
+    Ailment, Fault, Load, REMOTE_MODEL, Scenario, Weather, Who, chats, ms, probes, reads, s, streams, writes,
 };
 
 /// The name by which the default scenario is asked for.
@@ -97,6 +97,9 @@ fn load(dice: &mut Dice, scenario: &Scenario) -> Vec<Load> {
     if dice.permille(PROVIDER_PERMILLE) {
         load.push(chats(REMOTE_MODEL, dice.between(1, 6) as u32));
         load.push(streams(REMOTE_MODEL, dice.between(1, 4) as u32));
+    }
+    if dice.permille(500) {
+        load.push(probes("mock", dice.between(1, 3) as u32));
     }
     load
 }

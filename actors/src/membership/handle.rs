@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use domain::decide::mode::Contact;
+use domain::limits::{LEASE_MARGIN_MS, LEASE_MS};
 use domain::{Millis, NodeId};
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +52,15 @@ impl Handle {
     /// How long the lease is good from now, in milliseconds.
     pub fn lease_left_ms(&self) -> Millis {
         self.ends.load(Ordering::Acquire).saturating_sub(self.clock.now())
+    }
+
+    /// When a leader last answered that a majority follows: nobody else renews leases.
+    pub fn contact(&self) -> Contact {
+        let (now, ends) = (self.clock.now(), self.ends.load(Ordering::Acquire));
+        match ends.checked_sub(LEASE_MS - LEASE_MARGIN_MS) {
+            Some(asked) => Contact { age_ms: now.saturating_sub(asked), ever: true },
+            None => Contact { age_ms: now, ever: false },
+        }
     }
 
     /// How it is.

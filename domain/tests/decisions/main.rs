@@ -4,6 +4,7 @@ mod config;
 mod events;
 mod leases;
 mod levels;
+mod mode;
 mod placement;
 mod planned;
 mod priorities;

@@ -2,17 +2,20 @@
 
 use axum::Json;
 use axum::extract::State;
+use domain::decide::mode::{Contact, Mode};
 use domain::decide::{routing, voters};
 use domain::limits::LEASE_MS;
 use domain::node::{Standing, zones};
 use domain::{NodeId, View};
 use serde_json::{Value, json};
 
+use super::health::degraded;
 use super::nodes::health;
 use crate::extract::{App, Fresh, MayRead};
 
 pub(crate) async fn show(State(app): State<App>, _: MayRead, Fresh(view): Fresh) -> Json<Value> {
     let state = &view.state;
+    let contact = app.deps.contacts.contact();
     let name = |id: NodeId| {
         let name = state.nodes.get(&id).map(|node| node.name.as_str());
         json!({ "id": id.to_string(), "name": name })
@@ -33,12 +36,14 @@ pub(crate) async fn show(State(app): State<App>, _: MayRead, Fresh(view): Fresh)
         "deployments": state.deployments.len(),
         "replicas": { "wanted": wanted, "ready": ready },
         "providers": state.providers.len(),
-        "warnings": warnings(&view),
+        "mode": Mode::of(contact).name(),
+        "degraded": degraded(contact),
+        "warnings": warnings(&view, contact),
     }))
 }
 
 /// What an operator should know, each with what to do about it.
-fn warnings(view: &View) -> Vec<String> {
+fn warnings(view: &View, contact: Contact) -> Vec<String> {
     let mut warnings = Vec::new();
     let nodes = view.state.nodes.len();
     let zones = zones(&view.state);
@@ -89,7 +94,13 @@ fn warnings(view: &View) -> Vec<String> {
             Standing::Active => {}
         }
     }
-    if view.leader.is_none() {
+    if Mode::of(contact) == Mode::Degraded {
+        warnings.push(format!(
+            "no majority of the voters has answered this node for {} s: metadata cannot change, inference goes on; start \
+             the voters that are away, or see docs/recovery.md when they are lost for good",
+            contact.age_ms / 1000
+        ));
+    } else if view.leader.is_none() {
         warnings.push("no leader is known: metadata cannot change just now".to_owned());
     }
     warnings

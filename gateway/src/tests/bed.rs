@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use actors::ports::*;
 use bytes::Bytes;
+use domain::decide::mode::Contact;
 use domain::deployment::{self, Phase};
 use domain::key::Scope;
 use domain::{
@@ -17,7 +18,7 @@ use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 
 pub(super) use super::fakes::*;
-use crate::{Config, Deps, Gateway};
+use crate::{Config, Contacts, Deps, Gateway};
 
 pub(super) const ME: NodeId = NodeId(1);
 pub(super) const OTHER: NodeId = NodeId(2);
@@ -35,6 +36,22 @@ pub(super) struct Bed {
     pub(super) targets: Arc<Targets>,
     pub(super) log: Arc<Log>,
     pub(super) doors: Arc<Open>,
+    pub(super) contacts: Arc<Heard>,
+}
+
+/// When a majority answered last.
+pub(super) struct Heard(Mutex<Contact>);
+
+impl Heard {
+    pub(super) fn set(&self, age_ms: Millis, ever: bool) {
+        *self.0.lock().unwrap() = Contact { age_ms, ever };
+    }
+}
+
+impl Contacts for Heard {
+    fn contact(&self) -> Contact {
+        *self.0.lock().unwrap()
+    }
 }
 
 impl Bed {
@@ -60,6 +77,7 @@ impl Bed {
         });
         let (targets, doors, rest) =
             (Arc::new(Targets::default()), Arc::new(Open::default()), Arc::new(Rest(AtomicU64::new(1))));
+        let contacts = Arc::new(Heard(Mutex::new(Contact { age_ms: 500, ever: true })));
         let deps = Deps {
             view: view.clone(),
             proposer: log.clone(),
@@ -71,11 +89,12 @@ impl Bed {
             clock: rest.clone(),
             entropy: rest.clone(),
             tokens: rest,
+            contacts: contacts.clone(),
             me: ME,
             version: domain::level::stamp("0.0.0", domain::command::VERSION),
             cluster: "blue".to_owned(),
         };
-        let bed = Self { gateway: Gateway::new(config, deps), view, targets, log, doors };
+        let bed = Self { gateway: Gateway::new(config, deps), view, targets, log, doors, contacts };
         bed.furnish();
         bed
     }

@@ -5,6 +5,7 @@ mod backups;
 mod bed;
 mod changes;
 mod config;
+mod degraded;
 mod documents;
 mod fakes;
 mod operators;

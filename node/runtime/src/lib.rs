@@ -4,6 +4,7 @@
 
 pub mod authority;
 pub mod config;
+mod contacts;
 pub mod env;
 mod error;
 mod escrow;

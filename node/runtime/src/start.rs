@@ -22,6 +22,7 @@ use wire::streams::Streams;
 
 use crate::authority::{Authority, fingerprint};
 use crate::config::Config;
+use crate::contacts::Heard;
 use crate::env::Env;
 use crate::error::Error;
 use crate::follow::{self, Followers, GossipCell};
@@ -257,6 +258,10 @@ fn open_gateway(
         tokens: Arc::new(Mint {
             ca_sha256: fingerprint(&settled.certificates.ca),
             entropy: env.entropy.clone(),
+        }),
+        contacts: Arc::new(Heard {
+            membership: tree.directory().membership().clone(),
+            consensus: ground.consensus.clone(),
         }),
         me: settled.stored.id,
         version: config.version.clone(),

@@ -4,6 +4,7 @@
 mod agreement;
 pub mod bounded;
 mod calls;
+mod declared;
 mod gone;
 mod linearizable;
 mod moves;
@@ -60,6 +61,7 @@ pub fn judge(checks: &[Check], evidence: &Evidence<'_>) -> Vec<Violation> {
             Check::EveryStreamEnds => calls::unended(evidence),
             Check::NoHang => calls::hung(evidence),
             Check::NoChatFails => calls::failed(evidence),
+            Check::AsDeclared => declared::broken(evidence),
             // These are looked for while it runs, some by one driver only.
             Check::OneLeader
             | Check::Agreement

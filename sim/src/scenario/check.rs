@@ -37,6 +37,8 @@ pub enum Check {
     NoHang,
     /// A chat asked of a node that stays up succeeds, whoever else dies.
     NoChatFails,
+    /// A node without a majority serves models and reads, and acknowledges no change.
+    AsDeclared,
     /// The cluster gets ready, and after the last fault it becomes well again in time.
     Converges,
     /// Nothing panics. Simulator only; real processes show it as a node that died.
@@ -65,6 +67,7 @@ impl Check {
             Check::EveryStreamEnds => "every_stream_ends",
             Check::NoHang => "no_hang",
             Check::NoChatFails => "no_chat_fails",
+            Check::AsDeclared => "as_declared",
             Check::Converges => "converges",
             Check::NoPanic => "no_panic",
             Check::HealthyStay => "healthy_stay",
@@ -88,6 +91,7 @@ pub const SAFETY: &[Check] = &[
     Check::Bounded,
     Check::EveryStreamEnds,
     Check::NoHang,
+    Check::AsDeclared,
     Check::Converges,
     Check::NoPanic,
 ];

@@ -1,12 +1,13 @@
 //! Named scenarios about the network between nodes. Clients reach every node all the time.
 
 use super::named::TINY;
-use super::{Fault, Scenario, Who, chats, ms, reads, s, streams, writes};
+use super::{Fault, Scenario, Who, chats, ms, probes, reads, s, streams, writes};
 
 /// The scenario of that name, without the name.
 pub(super) fn named(name: &str) -> Option<Scenario> {
     match name {
         "leader_isolated" => Some(leader_isolated()),
+        "quorum_lost" => Some(quorum_lost()),
         "zone_cut" => Some(zone_cut()),
         "one_way" => Some(one_way()),
         "partial_partition" => Some(partial_partition()),
@@ -31,6 +32,20 @@ fn three() -> Scenario {
 /// The leader is cut off for longer than its lease: another takes over, and the old one steps back when it returns.
 fn leader_isolated() -> Scenario {
     three().at(s(5), Fault::Isolate(Who::Leader)).at(s(15), Fault::Heal)
+}
+
+/// No node reaches another: each goes on alone with its own replica, as it declares, until they meet again.
+fn quorum_lost() -> Scenario {
+    Scenario::nodes(3)
+        .deploy(TINY, 3)
+        .load(writes(10))
+        .load(reads(5))
+        .load(chats(TINY, 10))
+        .load(probes(TINY, 5))
+        .at(s(5), Fault::Isolate(Who::Node(0)))
+        .at(s(5), Fault::Isolate(Who::Node(1)))
+        .at(s(25), Fault::Heal)
+        .for_at_least(s(32))
 }
 
 /// A zone of two among five nodes is cut off as a whole; the others go on.

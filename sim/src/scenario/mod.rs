@@ -44,6 +44,8 @@ pub enum Load {
     Reads(u32),
     /// Plain chats with this model, so many a second.
     Chats(String, u32),
+    /// Probes of what nodes declare, with a model that each can serve alone, so many a second.
+    Probes(String, u32),
     /// So many streams with this model open at a time.
     Streams(String, u32),
 }
@@ -215,9 +217,12 @@ impl Scenario {
         self.load.iter().any(remote)
     }
 
-    /// Whether nodes leave while it runs: then every model file must be everywhere, so that replicas have a place.
-    pub fn shrinks(&self) -> bool {
-        self.steps.iter().any(|(_, fault)| matches!(fault, Fault::Leave(_) | Fault::Remove(_)))
+    /// Whether every model file must be everywhere: where nodes leave, so that replicas have a place, and where each node is
+    /// to serve alone.
+    pub fn files_everywhere(&self) -> bool {
+        let deployed = |model: &str| self.deployments.iter().any(|(name, _)| name == model);
+        let probed = self.load.iter().any(|load| matches!(load, Load::Probes(model, _) if deployed(model)));
+        probed || self.steps.iter().any(|(_, fault)| matches!(fault, Fault::Leave(_) | Fault::Remove(_)))
     }
 
     /// Whether only the simulator can run it.
@@ -235,6 +240,11 @@ impl Scenario {
 /// Plain chats with a model, so many a second.
 pub fn chats(model: &str, per_second: u32) -> Load {
     Load::Chats(model.to_owned(), per_second)
+}
+
+/// Probes with a model that every node can serve alone, so many a second.
+pub fn probes(model: &str, per_second: u32) -> Load {
+    Load::Probes(model.to_owned(), per_second)
 }
 
 /// Streams with a model, so many at a time.

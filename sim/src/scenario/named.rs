@@ -16,6 +16,7 @@ pub const NAMES: &[&str] = &[
     "node_paused",
     "zone_lost_100",
     "leader_isolated",
+    "quorum_lost",
     "zone_cut",
     "one_way",
     "partial_partition",
@@ -35,6 +36,7 @@ pub const CORE: &[&str] = &[
     "rolling_restart",
     "node_paused",
     "leader_isolated",
+    "quorum_lost",
 ];
 
 /// The scenario of that name.

@@ -4,6 +4,7 @@
 mod calls;
 mod exchange;
 pub mod operator;
+mod probes;
 mod reads;
 mod writes;
 
@@ -79,6 +80,10 @@ impl Clients {
                 Load::Chats(model, per_second) => {
                     let model = model.clone();
                     self.pace(*per_second, move |clients| calls::chat(clients, model.clone()));
+                }
+                Load::Probes(model, per_second) => {
+                    let model = model.clone();
+                    self.pace(*per_second, move |clients| probes::probe(clients, model.clone()));
                 }
                 Load::Streams(model, at_a_time) => {
                     (0..*at_a_time).for_each(|_| self.keep_streaming(model.clone()));

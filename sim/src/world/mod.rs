@@ -86,7 +86,7 @@ impl World {
             hosts: hosts.collect(),
             upstream: Arc::default(),
             snapshot_every: scenario.snapshot_every,
-            files_everywhere: scenario.shrinks(),
+            files_everywhere: scenario.files_everywhere(),
             admin_key: Mutex::default(),
             token: Mutex::default(),
         })
