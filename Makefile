@@ -17,13 +17,14 @@ DATA  ?= .data/dev
 SEEDS ?= 0..200
 KILLS ?= 100
 MINUTES ?= 20
+OLD   ?= HEAD~1
 JOBS  ?= $(shell nproc 2>/dev/null || echo 2)
 ARGS  ?=
 export DATA JOBS KILLS MINUTES
 
 BUILT := $(CARGO_TARGET_DIR)/debug
 
-.PHONY: help setup run test verify fix bench sim sim-long bugs chaos kills failover soak
+.PHONY: help setup run test verify fix bench sim sim-long bugs chaos upgrade kills failover soak
 
 help: ## this list
 	@echo 'usage: make TARGET'; echo
@@ -65,6 +66,9 @@ bugs: setup ## plant known bugs in a scratch copy: the simulator must find each
 chaos: setup ## the scenarios on real processes (ARGS="--scenario zone_lost"; all of them by default)
 	@xtask/tools/setup.sh libfaketime
 	@xtask/tools/check.sh chaos $(ARGS)
+
+upgrade: setup ## a cluster of the program as it was at commit OLD=HEAD~1 is upgraded under load, node by node, after a roll-back
+	@xtask/tools/upgrade.sh $(OLD)
 
 kills: setup ## a process that writes to its disk is killed KILLS=100 times: nothing acknowledged may be lost
 	@xtask/tools/check.sh kills

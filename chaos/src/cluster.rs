@@ -31,10 +31,35 @@ const LOOK: Duration = Duration::from_millis(200);
 /// How many surprises are remembered.
 const SURPRISES_MAX: usize = 20;
 
+/// What nodes run.
+#[derive(Debug, Clone)]
+pub(crate) struct Programs {
+    /// The program under test.
+    pub(crate) new: PathBuf,
+    /// An older one, for scenarios that begin with it.
+    pub(crate) old: Option<PathBuf>,
+}
+
+impl From<PathBuf> for Programs {
+    fn from(new: PathBuf) -> Self {
+        Self { new, old: None }
+    }
+}
+
+/// Which of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Age {
+    Old,
+    #[default]
+    New,
+}
+
 /// A node's process, if it has one, and what is to become of it.
 #[derive(Default)]
 struct Slot {
     process: Option<Process>,
+    /// What it runs, or will.
+    age: Age,
     /// It has been ready since it last started from an empty disk.
     joined: bool,
     /// It is ready.
@@ -49,7 +74,7 @@ struct Slot {
 
 /// The nodes of a run. Dropping it ends them.
 pub(crate) struct Cluster {
-    llmhub: PathBuf,
+    programs: Programs,
     /// What surrounds the nodes, beyond their own places.
     pub(crate) lab: Lab,
     places: Vec<Place>,
@@ -62,12 +87,12 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Nodes at these places, none started.
-    pub(crate) fn new(llmhub: &Path, lab: Lab, places: Vec<Place>) -> Self {
+    /// Nodes at these places, none started, with programs of this age.
+    pub(crate) fn new(programs: &Programs, age: Age, lab: Lab, places: Vec<Place>) -> Self {
         Self {
-            llmhub: llmhub.to_owned(),
+            programs: programs.clone(),
             lab,
-            slots: places.iter().map(|_| Slot::default()).collect(),
+            slots: places.iter().map(|_| Slot { age, ..Slot::default() }).collect(),
             places,
             token: None,
             outages: Outages::default(),
@@ -148,7 +173,7 @@ impl Cluster {
     /// # Errors
     /// When it ends or says nothing.
     async fn found(&mut self) -> anyhow::Result<String> {
-        let mut process = Process::start(&self.llmhub, &self.places[0], &self.lab.around(0), None)?;
+        let mut process = Process::start(self.program(0), &self.places[0], &self.lab.around(0), None)?;
         let key = timeout(KEY_PATIENCE, process.admin_key()).await;
         self.slots[0].process = Some(process);
         match key.context("the first node does not print its admin key")?? {
@@ -172,9 +197,23 @@ impl Cluster {
             Some(token) if !self.slots[number].joined => Some(Join { seeds: &seeds, token }),
             _ => None,
         };
-        let process = Process::start(&self.llmhub, &self.places[number], &self.lab.around(number), join)?;
+        let process =
+            Process::start(self.program(number), &self.places[number], &self.lab.around(number), join)?;
         self.slots[number].process = Some(process);
         Ok(())
+    }
+
+    /// What a node runs.
+    fn program(&self, number: usize) -> &Path {
+        match (self.slots[number].age, &self.programs.old) {
+            (Age::Old, Some(old)) => old,
+            _ => &self.programs.new,
+        }
+    }
+
+    /// The node runs a program of this age from its next start on.
+    pub(crate) fn choose(&mut self, number: usize, age: Age) {
+        self.slots[number].age = age;
     }
 
     /// SIGKILL, and its end.

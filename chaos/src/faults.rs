@@ -9,7 +9,7 @@ use sim::scenario::{Fault, Scenario, Who};
 use sim::workload::{Clients, operator};
 use tokio::time::timeout;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Age, Cluster};
 use crate::figures::Strike;
 
 /// How often a fault that found nobody is tried again, each time that [`Faults::due`] is called.
@@ -23,8 +23,8 @@ pub(crate) struct Faults {
     victims: Vec<usize>,
     /// How far nodes' wall clocks are ahead, in milliseconds.
     ahead_ms: BTreeMap<usize, i64>,
-    /// Nodes that a rolling restart has still to visit, last first.
-    pub(crate) roll: Vec<usize>,
+    /// Nodes that are still to be stopped gracefully and started again, last first, and which program they then run.
+    pub(crate) roll: Vec<(usize, Option<Age>)>,
     /// When nodes were taken away.
     pub(crate) strikes: Vec<Strike>,
     /// When the last fault happened.
@@ -85,7 +85,15 @@ impl Faults {
     ) -> anyhow::Result<bool> {
         match fault {
             Fault::Heal => cluster.heal()?,
-            Fault::RollingRestart => self.roll = (0..cluster.len()).rev().collect(),
+            Fault::RollingRestart => self.roll = (0..cluster.len()).rev().map(|node| (node, None)).collect(),
+            Fault::RollingUpgrade => {
+                self.roll = (0..cluster.len()).rev().map(|node| (node, Some(Age::New))).collect();
+            }
+            Fault::Upgrade(who) | Fault::RollBack(who) => {
+                let age = if matches!(fault, Fault::Upgrade(_)) { Age::New } else { Age::Old };
+                let hit = self.find(who, scenario, cluster, clients).await;
+                self.roll = hit.into_iter().map(|node| (node, Some(age))).collect();
+            }
             Fault::OneWay(from, to) => {
                 cluster.lab.net()?.rules().change(*from, *to, |link| link.cut = true);
                 let what = format!("not heard by {}", cluster.names(&[*to]).join(""));
@@ -171,10 +179,16 @@ impl Faults {
     /// # Errors
     /// When the system cannot start it.
     pub(crate) async fn roll_on(&mut self, cluster: &mut Cluster, clients: &Clients) -> anyhow::Result<()> {
-        let Some(next) = self.roll.pop() else { return Ok(()) };
+        let Some((next, age)) = self.roll.pop() else { return Ok(()) };
         let now = clients.outside.now();
-        self.strikes.push(Strike::new("stopped", now, cluster.names(&[next]), false));
+        let what = match age {
+            None => "stopped",
+            Some(Age::New) => "upgraded",
+            Some(Age::Old) => "rolled back",
+        };
+        self.strikes.push(Strike::new(what, now, cluster.names(&[next]), false));
         cluster.stop(next, now).await;
+        age.into_iter().for_each(|age| cluster.choose(next, age));
         cluster.start(next)?;
         self.last = clients.outside.now();
         Ok(())

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use sim::scenario::{Fault, Scenario};
 
+use crate::cluster::Programs;
 use crate::net::Net;
 use crate::place::Place;
 use crate::process::Around;
@@ -198,10 +199,17 @@ impl Drop for Lab {
 }
 
 /// Why the machine cannot run a scenario, if so. `secluded` is what leaving the host's namespaces brought.
-pub(crate) fn lacking(scenario: &Scenario, secluded: &Result<(), String>) -> Option<String> {
+pub(crate) fn lacking(
+    scenario: &Scenario,
+    secluded: &Result<(), String>,
+    programs: &Programs,
+) -> Option<String> {
     let needs = Needs::of(scenario);
     if scenario.needs_simulator() {
         return Some("it needs the simulator".to_owned());
+    }
+    if scenario.changes_program() && programs.old.is_none() {
+        return Some("it needs an older program: name one with --old (`make upgrade` builds one)".to_owned());
     }
     if let (true, Err(why)) = (needs.seclusion(), secluded) {
         return Some(format!("it needs namespaces of its own, that is Linux and root: {why}"));
@@ -241,10 +249,13 @@ mod tests {
     #[test]
     fn scenarios_that_need_nothing_run_everywhere_and_others_say_what_they_lack() {
         let refused = Err("not permitted".to_owned());
-        assert_eq!(lacking(&named("leader_killed").unwrap(), &refused), None);
-        let told = lacking(&named("leader_isolated").unwrap(), &refused).unwrap();
+        let only = Programs::from(PathBuf::from("llmhub"));
+        assert_eq!(lacking(&named("leader_killed").unwrap(), &refused, &only), None);
+        let told = lacking(&named("leader_isolated").unwrap(), &refused, &only).unwrap();
         assert!(told.contains("root") && told.contains("not permitted"), "{told}");
-        assert!(lacking(&named("disk_full").unwrap(), &refused).is_some());
+        let told = lacking(&named("rolling_upgrade").unwrap(), &refused, &only).unwrap();
+        assert!(told.contains("--old"), "{told}");
+        assert!(lacking(&named("disk_full").unwrap(), &refused, &only).is_some());
     }
 
     #[test]

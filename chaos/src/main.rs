@@ -26,6 +26,7 @@ use clap::{Args, Parser, Subcommand};
 use sim::scenario::{CORE, NAMES, Scenario, named};
 use tokio::signal::unix::{SignalKind, signal};
 
+use cluster::Programs;
 use engine::{Engine, EngineKind};
 use failover::FailoverArgs;
 use lab::{Needs, lacking};
@@ -73,6 +74,9 @@ struct RunArgs {
     /// The program (default: the `llmhub` beside this one)
     #[arg(long, value_name = "PATH")]
     llmhub: Option<PathBuf>,
+    /// An older program, for scenarios that upgrade it
+    #[arg(long, value_name = "PATH")]
+    old: Option<PathBuf>,
     /// What runs the model (default: `llama` where the environment names its program and a model, else `mock`)
     #[arg(long)]
     engine: Option<EngineKind>,
@@ -126,7 +130,7 @@ fn soak(args: SoakArgs) -> anyhow::Result<ExitCode> {
     // Before there are other threads.
     let secluded = net::leave_host().map_err(|error| error.to_string());
     let mut scenario = soak::scenario(&args, true);
-    if let Some(why) = lacking(&scenario, &secluded) {
+    if let Some(why) = lacking(&scenario, &secluded, &llmhub.clone().into()) {
         println!("faults of the network are left out: {why}");
         scenario = soak::scenario(&args, false);
     }
@@ -150,18 +154,20 @@ async fn run_all(
     scenarios: &[Scenario],
     secluded: &Result<(), String>,
 ) -> anyhow::Result<ExitCode> {
-    let llmhub = program(args.llmhub.as_deref())?;
+    let new = program(args.llmhub.as_deref())?;
+    let old = args.old.as_deref().map(|old| program(Some(old))).transpose()?;
+    let programs = Programs { new, old };
     let engine = Engine::choose(args.engine, |name| std::env::var(name).ok())?;
-    println!("{} with the {} engine", llmhub.display(), engine.name());
+    println!("{} with the {} engine", programs.new.display(), engine.name());
     let mut outcomes: Vec<Outcome> = Vec::new();
     for round in 0..args.rounds {
         for scenario in scenarios {
             println!("{} …", scenario.name);
-            let outcome = match lacking(scenario, secluded) {
+            let outcome = match lacking(scenario, secluded, &programs) {
                 Some(why) => Outcome::skipped(scenario, why),
                 None => {
                     let watch = Watch { keep: args.keep, ..Watch::default() };
-                    run::run(scenario, &llmhub, &engine, round, watch).await
+                    run::run(scenario, &programs, &engine, round, watch).await
                 }
             };
             print!("{}", report::story(&outcome));

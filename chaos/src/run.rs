@@ -15,7 +15,7 @@ use sim::workload::{Ask, Clients};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::check::{Remains, verdict};
-use crate::cluster::Cluster;
+use crate::cluster::{Age, Cluster, Programs};
 use crate::engine::Engine;
 use crate::faults::Faults;
 use crate::figures::{Figures, Strike, whole_without};
@@ -60,7 +60,7 @@ pub(crate) struct Watch {
 /// Runs a scenario on fresh nodes.
 pub(crate) async fn run(
     scenario: &Scenario,
-    llmhub: &Path,
+    programs: &Programs,
     engine: &Engine,
     round: u32,
     watch: Watch,
@@ -75,7 +75,7 @@ pub(crate) async fn run(
         }
     };
     let keep = watch.keep;
-    match Run::new(scenario, llmhub, engine, folder.path(), round) {
+    match Run::new(scenario, programs, engine, folder.path(), round) {
         Ok(mut run) => {
             run.watch = watch;
             Box::pin(run.all(&mut outcome)).await;
@@ -107,7 +107,7 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn new(
         scenario: &'a Scenario,
-        llmhub: &Path,
+        programs: &Programs,
         engine: &Engine,
         folder: &Path,
         round: u32,
@@ -121,12 +121,13 @@ impl<'a> Run<'a> {
         for place in &places {
             lab.prepare(place)?;
         }
+        let age = if scenario.changes_program() { Age::Old } else { Age::New };
         let outside = RealOutside::new(places.iter().map(|place| place.http).collect(), round.into());
         let replicas = scenario.deployments.iter().map(|(_, replicas)| *replicas).max();
         Ok(Self {
             scenario,
             engine: engine.for_replicas(replicas.unwrap_or_default()),
-            cluster: Cluster::new(llmhub, lab, places),
+            cluster: Cluster::new(programs, age, lab, places),
             outside: Arc::new(outside),
             history: Arc::default(),
             placements: None,
@@ -200,12 +201,30 @@ impl<'a> Run<'a> {
         // Clients went on for a while after the last fault: that time counts, but for a little to look again.
         let limit = (faults.last + self.scenario.converge_within).max(self.now() + Duration::from_secs(5));
         self.cluster.until_well(&clients, limit, "the cluster does not become well again").await?;
+        if self.scenario.changes_program() {
+            self.until_raised(&clients, limit).await?;
+        }
         let after = self.placement(&clients).await;
         self.placements = before.zip(after);
         for number in 0..self.cluster.len() {
             held.push(self.read(&clients, number, limit).await);
         }
         Ok(())
+    }
+
+    /// Waits until the cluster uses what the newer program knows.
+    async fn until_raised(&self, clients: &Clients, limit: Duration) -> anyhow::Result<()> {
+        loop {
+            let status = timeout(LOOK_PATIENCE, clients.ask(0, &Ask::get("/api/status"))).await;
+            let status = status.ok().and_then(|reply| reply.ok().cloned()).unwrap_or_default();
+            if status["level"] == domain::command::VERSION {
+                return Ok(());
+            }
+            if self.now() > limit {
+                bail!("every node was upgraded, and the cluster stays at feature level {}", status["level"]);
+            }
+            sleep(TICK * 4).await;
+        }
     }
 
     /// Where replicas are, as some node tells; nothing where nothing is deployed.

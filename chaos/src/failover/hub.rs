@@ -11,7 +11,7 @@ use sim::scenario::Scenario;
 use sim::workload::{Ask, Clients, operator};
 
 use super::{MEMBERS, Store, Write, agreed};
-use crate::cluster::Cluster;
+use crate::cluster::{Age, Cluster};
 use crate::lab::Lab;
 use crate::outside::RealOutside;
 use crate::place::{self, Spread};
@@ -30,7 +30,8 @@ impl Hub {
         let scenario = Scenario::nodes(MEMBERS);
         let places = place::places(&scenario, folder, Spread::Ports(std::process::id()))?;
         let outside = RealOutside::new(places.iter().map(|place| place.http).collect(), 1);
-        let mut cluster = Cluster::new(llmhub, Lab::new(&scenario, folder, None, 1)?, places);
+        let mut cluster =
+            Cluster::new(&llmhub.to_owned().into(), Age::New, Lab::new(&scenario, folder, None, 1)?, places);
         let clients = cluster.assemble(Arc::new(outside), Arc::new(History::default())).await?;
         Ok(Self { cluster, clients })
     }

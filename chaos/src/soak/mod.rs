@@ -57,7 +57,7 @@ pub(crate) async fn run(args: SoakArgs, scenario: Scenario, llmhub: PathBuf) -> 
     let engine = Engine::choose(args.engine, |name| std::env::var(name).ok())?;
     println!("{} with the {} engine, {} faults:", scenario.name, engine.name(), scenario.steps.len());
     let watch = Watch { sampler: Some(Sampler::default()), keep: false };
-    let outcome = run::run(&scenario, &llmhub, &engine, 0, watch).await;
+    let outcome = run::run(&scenario, &llmhub.into(), &engine, 0, watch).await;
     let growths = trend::growths(&outcome.samples, &plan::steady(scenario.nodes));
     print!("{}", report::story(&outcome));
     print!("{}", table(&growths));

@@ -28,6 +28,7 @@ pub(crate) async fn show(State(app): State<App>, _: MayRead, Fresh(view): Fresh)
         "cluster": app.deps.cluster,
         "node": name(app.deps.me),
         "version": app.deps.version,
+        "level": state.level(),
         "leader": view.leader.map(name),
         "voters": voters,
         "applied": view.applied,

@@ -50,6 +50,8 @@ impl Driver<'_> {
                 self.world.hosts.iter().for_each(|host| host.engines.break_down(engine.deployment()));
                 engine.kill();
             }
+            // A simulated node is this very program.
+            Fault::RollingUpgrade | Fault::Upgrade(_) | Fault::RollBack(_) => return false,
             Fault::Provider(ailment) => self.world.upstream.ail(Some(*ailment)),
             Fault::Kill(who)
             | Fault::PowerOff(who)

@@ -99,6 +99,13 @@ pub enum Fault {
     Provider(Ailment),
     /// One node after the other is stopped gracefully and started again, each when the one before is well.
     RollingRestart,
+    /// One node after the other is stopped gracefully and started with the newer of two programs. Real processes only: until
+    /// then all run the older one.
+    RollingUpgrade,
+    /// This one alone is upgraded. Real processes only.
+    Upgrade(Who),
+    /// It is stopped gracefully and started with the older of two programs again. Real processes only.
+    RollBack(Who),
     /// Links, disks, delays, engines, GPUs and the provider are as they should be again. Nodes stay down.
     Heal,
 }
@@ -126,7 +133,12 @@ impl Fault {
 
     /// Whether only real processes can do it.
     pub fn needs_processes(&self) -> bool {
-        matches!(self, Fault::Lose(..))
+        self.changes_program() || matches!(self, Fault::Lose(..))
+    }
+
+    /// Whether it needs two programs.
+    pub fn changes_program(&self) -> bool {
+        matches!(self, Fault::RollingUpgrade | Fault::Upgrade(_) | Fault::RollBack(_))
     }
 
     /// Whether it may take what a disk held for good.

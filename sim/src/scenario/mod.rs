@@ -231,6 +231,11 @@ impl Scenario {
         alone || self.steps.iter().any(|(_, fault)| fault.needs_simulator())
     }
 
+    /// Whether nodes run one program first and another one later.
+    pub fn changes_program(&self) -> bool {
+        self.steps.iter().any(|(_, fault)| fault.changes_program())
+    }
+
     /// Whether only real processes can run it.
     pub fn needs_processes(&self) -> bool {
         self.steps.iter().any(|(_, fault)| fault.needs_processes())

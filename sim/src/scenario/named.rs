@@ -13,6 +13,7 @@ pub const NAMES: &[&str] = &[
     "zone_lost",
     "node_wiped",
     "rolling_restart",
+    "rolling_upgrade",
     "node_paused",
     "zone_lost_100",
     "leader_isolated",
@@ -47,6 +48,7 @@ pub(super) fn named(name: &str) -> Option<Scenario> {
         "zone_lost" => zone_lost(),
         "node_wiped" => node_wiped(),
         "rolling_restart" => rolling_restart(),
+        "rolling_upgrade" => rolling_upgrade(),
         "node_paused" => node_paused(),
         "zone_lost_100" => zone_lost_100(),
         "disk_full" => disk_full(),
@@ -114,6 +116,23 @@ fn rolling_restart() -> Scenario {
         .load(streams(TINY, 3))
         .at(ms(3_000), Fault::RollingRestart)
         .for_at_least(s(26))
+        .converges_within(s(60))
+        .always(&[Check::NoChatFails])
+}
+
+/// One node gets the newer program and loses it again, then all get it, one after the other. Nobody who asks the others
+/// notices.
+fn rolling_upgrade() -> Scenario {
+    Scenario::nodes(3)
+        .deploy(TINY, 2)
+        .load(writes(10))
+        .load(reads(10))
+        .load(chats(TINY, 10))
+        .load(streams(TINY, 3))
+        .at(s(3), Fault::Upgrade(Who::Node(2)))
+        .at(s(14), Fault::RollBack(Who::Node(2)))
+        .at(s(25), Fault::RollingUpgrade)
+        .for_at_least(s(45))
         .converges_within(s(60))
         .always(&[Check::NoChatFails])
 }
