@@ -86,7 +86,7 @@ impl Consensus {
         let (done, answer) = oneshot::channel();
         if self.inner.lanes.push(leader.id, Item { body, done })? {
             let me = self.clone();
-            drop(tokio::spawn(async move { me.drive(leader, deadline).await }));
+            drop(self.inner.home.spawn(async move { me.drive(leader, deadline).await }));
         }
         // Only a runtime that stops drops the other half unanswered.
         answer.await.unwrap_or_else(|_| Err(Error::unknown("this node is shutting down")))

@@ -64,7 +64,7 @@ impl Consensus {
         let patience = Duration::from_millis(self.inner.config.patience_ms);
         let deadline = Instant::now() + patience;
         let me = self.clone();
-        let asked = self.inner.reads.ask(move || {
+        let asked = self.inner.reads.ask(&self.inner.home, move || {
             let me = me.clone();
             async move { me.seek_barrier(patience).await }
         });
@@ -256,7 +256,7 @@ impl Consensus {
             let me = me.clone();
             async move { me.barrier_here().await }
         };
-        self.inner.barriers.ask(round).await
+        self.inner.barriers.ask(&self.inner.home, round).await
     }
 
     /// The index a read has to wait for, if this node leads and a majority agrees that it does.

@@ -9,6 +9,7 @@ use domain::NodeId;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{Fatal, InitializeError, RaftError};
 use openraft::{ServerState, SnapshotPolicy};
+use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -46,6 +47,8 @@ pub(crate) struct Inner {
     pub(crate) reads: Shared<u64>,
     /// Reads that wait for a majority's word to this node as leader.
     pub(crate) barriers: Shared<u64>,
+    /// Where it started: what it does for callers is done there, whichever runtime they are on.
+    pub(crate) home: Handle,
     /// When this started.
     began: Instant,
     /// When a leader that a majority follows last answered a proposal or a read of this node, in milliseconds since then; 0
@@ -101,6 +104,7 @@ impl Consensus {
         let watcher = Mutex::new(Some(watcher));
         let seek = tokio::sync::Mutex::new(config.id);
         let inner = Inner {
+            home: Handle::current(),
             began: Instant::now(),
             heard: AtomicU64::new(0),
             config,

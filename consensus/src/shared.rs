@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::error::Error;
@@ -22,8 +23,8 @@ impl<T> Default for Shared<T> {
 }
 
 impl<T: Copy + Send + 'static> Shared<T> {
-    /// The answer of a flight that begins after this call. `fly` makes one.
-    pub(crate) async fn ask<F, Fut>(&self, fly: F) -> Result<T, Error>
+    /// The answer of a flight that begins after this call. `fly` makes one; flights are made at `home`.
+    pub(crate) async fn ask<F, Fut>(&self, home: &Handle, fly: F) -> Result<T, Error>
     where
         F: Fn() -> Fut + Send + 'static,
         Fut: Future<Output = Result<T, Error>> + Send,
@@ -36,7 +37,7 @@ impl<T: Copy + Send + 'static> Shared<T> {
         };
         if begin {
             let state = Arc::clone(&self.0);
-            drop(tokio::spawn(async move {
+            drop(home.spawn(async move {
                 while let Some(carried) = next(&state) {
                     let answer = fly().await;
                     for one in carried {
@@ -79,9 +80,10 @@ mod tests {
     async fn who_asks_during_a_flight_is_carried_by_the_next_with_all_others() {
         let (shared, flights, gate) =
             (Shared::<u64>::default(), Arc::new(AtomicU64::new(0)), Arc::new(Semaphore::new(0)));
+        let home = Handle::current();
         let ask = || {
             let (flights, gate) = (flights.clone(), gate.clone());
-            shared.ask(move || {
+            shared.ask(&home, move || {
                 let (flights, gate) = (flights.clone(), gate.clone());
                 async move {
                     let flight = flights.fetch_add(1, Ordering::SeqCst);

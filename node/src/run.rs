@@ -1,11 +1,13 @@
 //! `llmhub node`: a node on the operating system's ports, from its start to its graceful or its hasty end.
 
 use std::io;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
 use consensus_rocks::RocksDisk;
 use runtime::{Env, Node, NodeHandle};
+use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::args::NodeArgs;
@@ -20,9 +22,6 @@ use crate::os::gpus::OsGpus;
 use crate::os::network::OsNetwork;
 use crate::os::processes::{OsProcesses, Rules};
 
-/// Threads of the node's one runtime at least, so that one that is busy does not hold up the control plane. It has as many
-/// as there are CPUs otherwise: clients, engines and peers are all served by it.
-const WORKERS_MIN: usize = 2;
 /// What precedes the admin key on standard output; `dev` reads it there.
 pub(crate) const KEY_LINE: &str = "admin key: ";
 /// How long what still runs after a stop may take to end.
@@ -40,18 +39,22 @@ pub(crate) fn run(args: NodeArgs) -> Result<(), Failure> {
     }
     let settings = config::resolve(args, loaded, |name| std::env::var(name).ok())?;
     allow_many_files();
-    let workers =
-        std::thread::available_parallelism().map_or(WORKERS_MIN, |cpus| cpus.get().max(WORKERS_MIN));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
-    let ended = runtime.block_on(Box::pin(live(settings)));
-    runtime.shutdown_timeout(LAST_TASKS);
+    // Clients' calls have all CPUs. What keeps the cluster together has a thread of its own: its many small steps wake no other
+    // thread, and no load of clients holds them up.
+    let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let data =
+        Builder::new_multi_thread().worker_threads(workers).thread_name("data").enable_all().build()?;
+    let control = Builder::new_current_thread().enable_all().build()?;
+    let ended = control.block_on(Box::pin(live(settings, data.handle())));
+    control.shutdown_timeout(LAST_TASKS);
+    data.shutdown_timeout(LAST_TASKS);
     ended
 }
 
-async fn live(settings: Settings) -> Result<(), Failure> {
+async fn live(settings: Settings, serving: &Handle) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let data = DataDir::open(&settings.data).map_err(|e| Failure::Failed(e.to_string()))?;
-    let start = Box::pin(start(&settings, &data));
+    let start = Box::pin(start(&settings, &data, serving));
     let handle = tokio::select! {
         started = start => started?,
         () = signals.next() => return Err(Failure::Failed("stopped while starting".to_owned())),
@@ -83,9 +86,9 @@ async fn live(settings: Settings) -> Result<(), Failure> {
     failure.map_or(stopped, Err)
 }
 
-async fn start(settings: &Settings, data: &DataDir) -> Result<NodeHandle, Failure> {
+async fn start(settings: &Settings, data: &DataDir, serving: &Handle) -> Result<NodeHandle, Failure> {
     let failed = |e: &dyn std::fmt::Display| Failure::Failed(e.to_string());
-    let network = OsNetwork::bind(&settings.listen).await?;
+    let network = OsNetwork::bind(&settings.listen, serving).await?;
     let config = settings.runtime(network.cluster_addr(), network.http_addr());
     let db = data.path().join(DB);
     let disk = tokio::task::spawn_blocking(move || RocksDisk::open(&db)).await.map_err(|e| failed(&e))?;
@@ -103,6 +106,7 @@ async fn start(settings: &Settings, data: &DataDir) -> Result<NodeHandle, Failur
         entropy: Arc::new(OsEntropy::default()),
         processes: Arc::new(OsProcesses::start(rules)?),
         gpus: Arc::new(OsGpus::load()),
+        data: Some(serving.clone()),
     };
     tracing::info!(name = config.name, http = config.http_addr, cluster = config.cluster_addr, "starting");
     Box::pin(Node::start(config, env)).await.map_err(|e| failed(&e))

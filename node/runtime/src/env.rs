@@ -8,6 +8,7 @@ use actors::ports::{Clock, Entropy, Gpus, Processes};
 use async_trait::async_trait;
 use bytes::Bytes;
 use consensus::Disk;
+use tokio::runtime::Handle;
 use wire::net::Network;
 
 /// Small files of the node's data directory: who it is. Everything else is on the [`Disk`].
@@ -36,4 +37,13 @@ pub struct Env {
     pub processes: Arc<dyn Processes>,
     /// GPUs.
     pub gpus: Arc<dyn Gpus>,
+    /// Where clients and relayed calls are served, apart from what keeps the cluster together; all in one place without.
+    pub data: Option<Handle>,
+}
+
+impl Env {
+    /// Where clients and relayed calls are served. Must be called inside a runtime.
+    pub(crate) fn data(&self) -> Handle {
+        self.data.clone().unwrap_or_else(Handle::current)
+    }
 }

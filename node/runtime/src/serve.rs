@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use consensus::Consensus;
 use domain::NodeId;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use wire::dispatch::Arrivals;
 use wire::door::Door;
@@ -60,6 +61,7 @@ pub(crate) fn rest(
     door: &Arc<Door>,
     gateway: gateway::Gateway,
     doorman: Arc<Doorman>,
+    data: &Handle,
     stop: &CancellationToken,
 ) {
     let Rest { door: doors, mut relay, mut join } = rest;
@@ -67,7 +69,7 @@ pub(crate) fn rest(
     tokio::spawn(stop.clone().run_until_cancelled_owned(async move { door.serve(doors).await }));
     let service: Arc<dyn RelayService> = Arc::new(Relayed(gateway));
     let ended = stop.clone();
-    tokio::spawn(stop.clone().run_until_cancelled_owned(async move {
+    data.spawn(stop.clone().run_until_cancelled_owned(async move {
         while let Some(stream) = relay.recv().await {
             let serving = wire::relay::serve(stream.io, stream.peer, service.clone());
             tokio::spawn(ended.clone().run_until_cancelled_owned(serving));
@@ -92,11 +94,12 @@ const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 pub(crate) fn clients(
     network: Arc<dyn wire::net::Network>,
     gateway: gateway::Gateway,
+    data: &Handle,
     stop: &CancellationToken,
 ) {
     let ended = stop.clone();
     let places = Arc::new(tokio::sync::Semaphore::new(CLIENTS_MAX));
-    tokio::spawn(stop.clone().run_until_cancelled_owned(async move {
+    data.spawn(stop.clone().run_until_cancelled_owned(async move {
         loop {
             let Ok(place) = places.clone().acquire_owned().await else { return };
             match network.accept_http().await {

@@ -85,12 +85,14 @@ pub(crate) async fn start(config: Config, env: Env) -> Result<NodeHandle, Error>
     let (ground, rest) = lay_ground(&config, &env, &settled, &stop).await?;
     let Entry { admin_key, refusal } = enter(&config, &env, &settled, &ground, &stop).await?;
     let ways = connect(&config, &env, &settled, &ground, &stop).await?;
-    let http = Arc::new(HttpClient::new(env.network.clone()));
-    let tree = grow_tree(&config, &env, &settled, &ground, &ways, http.clone()).await?;
-    let gateway = open_gateway(&config, &env, &settled, &ground, &ways, &tree, http);
+    // Connections belong to whoever made them: what probes use is not what clients' calls use.
+    let http = || Arc::new(HttpClient::new(env.network.clone()));
+    let tree = grow_tree(&config, &env, &settled, &ground, &ways, http()).await?;
+    let gateway = open_gateway(&config, &env, &settled, &ground, &ways, &tree, http());
     let doorman = Doorman::new(me, ground.view.clone(), ground.ledger.clone(), ground.safe.clone());
-    serve::rest(rest, &ways.door, gateway.clone(), doorman, &stop);
-    serve::clients(env.network.clone(), gateway.clone(), &stop);
+    let data = env.data();
+    serve::rest(rest, &ways.door, gateway.clone(), doorman, &data, &stop);
+    serve::clients(env.network.clone(), gateway.clone(), &data, &stop);
     let resetting = reset::carry_out(env.files.clone(), ground.ledger.clone());
     tokio::spawn(stop.clone().run_until_cancelled_owned(resetting));
     Ok(NodeHandle {

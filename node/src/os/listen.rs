@@ -14,6 +14,8 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::homing::Homing;
+
 /// How long a peer may take for its TLS handshake.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// TLS handshakes under way at most, on each port.
@@ -105,7 +107,7 @@ pub(crate) async fn accept_tls<T: Send + 'static>(
     listener: TcpListener,
     tls: impl Fn() -> Option<Arc<ServerConfig>>,
     out: mpsc::Sender<T>,
-    admit: impl Fn(TlsStream<TcpStream>, SocketAddr) -> Result<T, &'static str> + Clone + Send + Sync + 'static,
+    admit: impl Fn(TlsStream<Homing>, SocketAddr) -> Result<T, &'static str> + Clone + Send + Sync + 'static,
 ) {
     let slots = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     // Dropping the set ends the handshakes along with this loop.
@@ -118,7 +120,8 @@ pub(crate) async fn accept_tls<T: Send + 'static>(
         };
         while handshakes.try_join_next().is_some() {}
         let Some(tls) = tls() else { continue };
-        let (handshake, out, admit) = (TlsAcceptor::from(tls).accept(stream), out.clone(), admit.clone());
+        let (handshake, out, admit) =
+            (TlsAcceptor::from(tls).accept(Homing::new(stream)), out.clone(), admit.clone());
         handshakes.spawn(async move {
             let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
                 Ok(Ok(stream)) => stream,

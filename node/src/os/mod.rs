@@ -6,6 +6,7 @@ pub(crate) mod clock;
 pub(crate) mod entropy;
 pub(crate) mod files;
 pub(crate) mod gpus;
+pub(crate) mod homing;
 pub(crate) mod http_tls;
 pub(crate) mod listen;
 pub(crate) mod network;

@@ -12,12 +12,14 @@ use domain::NodeId;
 use rustls::ServerConfig;
 use rustls_pki_types::ServerName;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::server::TlsStream;
 use wire::net::{BoxIo, Identity, Inbound, Network, Protocol};
 
+use super::homing::Homing;
 use super::listen;
 use super::outward::Outward;
 use super::resolve::Names;
@@ -63,17 +65,19 @@ pub(crate) struct OsNetwork {
 }
 
 impl OsNetwork {
-    /// Binds the ports. Streams of the cluster port are taken only once there is an identity to present.
+    /// Binds the ports, that of clients on the runtime `data`. Streams of the cluster port are taken only once there is an identity to present.
     ///
     /// # Errors
     /// Names the address or file that cannot be used and what to do.
-    pub(crate) async fn bind(at: &Listen) -> io::Result<Self> {
+    pub(crate) async fn bind(at: &Listen, data: &Handle) -> io::Result<Self> {
         let outward = Outward::checked(at.ca_file.as_deref())?;
         let http_tls = match &at.http_tls {
             Some((cert, key)) => Some(super::http_tls::server(cert, key)?),
             None => None,
         };
-        let http = listen::tcp(&at.http, "--http").await?;
+        let addr = at.http.clone();
+        let http = data.spawn(async move { listen::tcp(&addr, "--http").await });
+        let http = http.await.map_err(io::Error::other)??;
         let http_addr = http.local_addr()?;
         let (cluster, datagrams) = listen::tcp_and_udp(&at.cluster, "--cluster").await?;
         let datagrams_addr = datagrams.local_addr()?;
@@ -86,7 +90,7 @@ impl OsNetwork {
             None => HttpFace::Plain(http),
             Some(config) => {
                 let (taken, clients) = mpsc::channel(WAITING_MAX);
-                tasks.push(tokio::spawn(serve_https(http, config, taken)).abort_handle());
+                tasks.push(data.spawn(serve_https(http, config, taken)).abort_handle());
                 HttpFace::Tls(Mutex::new(clients))
             }
         };
@@ -131,14 +135,15 @@ async fn serve_cluster(listener: TcpListener, mut identity: Current, out: mpsc::
     listen::accept_tls(listener, tls, out, admit).await;
 }
 
-fn admit(stream: TlsStream<TcpStream>, _: SocketAddr) -> Result<Inbound, &'static str> {
-    let (_, session) = stream.get_ref();
+fn admit(mut stream: TlsStream<Homing>, _: SocketAddr) -> Result<Inbound, &'static str> {
+    let (io, session) = stream.get_mut();
     let (peer, protocol) = tls::admit(session.alpn_protocol(), session.peer_certificates())?;
+    io.move_on();
     Ok(Inbound { peer, protocol, io: Box::new(stream) })
 }
 
 async fn serve_https(listener: TcpListener, config: Arc<ServerConfig>, out: mpsc::Sender<Client>) {
-    let admit = |stream: TlsStream<TcpStream>, peer| Ok((Box::new(stream) as BoxIo, peer));
+    let admit = |stream: TlsStream<Homing>, peer| Ok((Box::new(stream) as BoxIo, peer));
     listen::accept_tls(listener, || Some(config.clone()), out, admit).await;
 }
 

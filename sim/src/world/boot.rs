@@ -114,6 +114,7 @@ async fn env(world: &Arc<World>, host: &Host, life: u64) -> std::io::Result<Env>
             dice: Mutex::new(dice("processes")),
         }),
         gpus: Arc::new(host.gpus.clone()),
+        data: None,
     })
 }
 

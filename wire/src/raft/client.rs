@@ -12,6 +12,7 @@ use consensus::{Kind, Link, LinkError, Peer};
 use domain::NodeId;
 use futures::StreamExt;
 use hyper_util::rt::TokioIo;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,8 @@ pub struct RaftClient {
     streams: Arc<Streams>,
     peers: Mutex<BTreeMap<NodeId, Channels>>,
     shut_out: CancellationToken,
+    /// Where connections live, whichever runtime they are first used from.
+    home: Handle,
 }
 
 struct Channels {
@@ -46,9 +49,10 @@ struct Channels {
 }
 
 impl RaftClient {
-    /// A client without connections.
+    /// A client without connections. Must be called inside the runtime that is to keep them.
     pub fn new(streams: Arc<Streams>) -> Self {
-        Self { streams, peers: Mutex::default(), shut_out: CancellationToken::new() }
+        let home = Handle::current();
+        Self { streams, peers: Mutex::default(), shut_out: CancellationToken::new(), home }
     }
 
     /// Cancelled once a peer says that this node was removed. Its own tables may never tell it: nobody sends it the log.
@@ -66,6 +70,7 @@ impl RaftClient {
         if let Some(known) = peers.get(&to.id).filter(|known| known.addr == to.addr) {
             return Ok((known.calls.clone(), known.bulk.clone()));
         }
+        let _home = self.home.enter();
         let calls = channel(self.streams.clone(), to, Protocol::Raft, PING_TIMEOUT)?;
         let bulk = channel(self.streams.clone(), to, Protocol::Bulk, BULK_PING_TIMEOUT)?;
         peers.insert(to.id, Channels { addr: to.addr.clone(), calls: calls.clone(), bulk: bulk.clone() });

@@ -47,7 +47,7 @@ impl Ca {
 
 async fn stranger() -> OsNetwork {
     let at = Listen { cluster: "127.0.0.1:0".into(), http: "127.0.0.1:0".into(), ..Listen::default() };
-    OsNetwork::bind(&at).await.unwrap()
+    OsNetwork::bind(&at, &Handle::current()).await.unwrap()
 }
 
 async fn node(identity: Identity) -> OsNetwork {
@@ -203,7 +203,7 @@ async fn clients_are_answered_over_tls_where_files_say_so() {
         http_tls: Some((cert.clone(), key)),
         ca_file: Some(cert),
     };
-    let network = OsNetwork::bind(&at).await.unwrap();
+    let network = OsNetwork::bind(&at, &Handle::current()).await.unwrap();
     let port = network.http_addr().port();
     let (served, dialled) =
         tokio::join!(within(network.accept_http()), network.connect("localhost", port, true));
@@ -226,6 +226,6 @@ async fn a_certificate_file_that_is_none_is_named() {
         http_tls: Some((bad.clone(), bad)),
         ca_file: None,
     };
-    let error = OsNetwork::bind(&at).await.err().unwrap();
+    let error = OsNetwork::bind(&at, &Handle::current()).await.err().unwrap();
     assert!(error.to_string().contains("bad.pem cannot be used for TLS"), "{error}");
 }
