@@ -12,6 +12,7 @@ pub mod directory;
 pub mod engine;
 pub mod gate;
 pub mod gpu;
+pub mod limiter;
 pub mod membership;
 pub mod monotonic;
 pub mod ports;

@@ -16,10 +16,12 @@ use crate::membership::{Renew, Renewed};
 use crate::monotonic::{Monotonic, millis};
 use crate::root::{self, Root};
 use crate::service::{self, Service, decode, encode};
-use crate::{deployment, gpu, membership, provider, reconciler, scheduler};
+use crate::{deployment, gpu, limiter, membership, provider, reconciler, scheduler};
 
 /// What stopping takes at most beyond draining and the engines' grace.
 const STOP_SLACK: Duration = Duration::from_secs(3);
+/// How long giving back leases on limits may take when the node stops.
+const GIVE_BACK_LIMIT: Duration = Duration::from_secs(1);
 
 /// Why a tree cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +69,7 @@ struct Shared {
     incarnation: Incarnation,
     root: root::Handle,
     directory: Arc<Directory>,
+    limiter: limiter::Handle,
 }
 
 impl Tree {
@@ -84,6 +87,7 @@ impl Tree {
         let membership = membership::Handle::new(clock);
         let scheduler = scheduler::Handle::new();
         let reconciler = reconciler::Handle::new();
+        let limiter = limiter::Handle::new(config.me, config.incarnation, ports.view.clone(), clock);
         let directory =
             Arc::new(Directory::new(gpu.clone(), membership.clone(), scheduler.clone(), reconciler.clone()));
         let shared = Arc::new(Shared {
@@ -91,6 +95,7 @@ impl Tree {
             incarnation: config.incarnation,
             root: root.clone(),
             directory: directory.clone(),
+            limiter: limiter.clone(),
         });
         let arguments = root::Arguments {
             gpu: gpu::Arguments { gpus: ports.gpus.clone(), clock, handle: gpu },
@@ -102,6 +107,11 @@ impl Tree {
             },
             scheduler: scheduler::Arguments { ports: ports.clone(), clock, handle: scheduler },
             entropy: ports.entropy.clone(),
+            limiter: limiter::Arguments {
+                proposer: ports.proposer.clone(),
+                entropy: ports.entropy.clone(),
+                handle: limiter,
+            },
             reconciler: reconciler::Arguments { config, ports, clock, directory, handle: reconciler },
             clock,
             handle: root,
@@ -114,6 +124,11 @@ impl Tree {
     /// Where the node's actors are found.
     pub fn directory(&self) -> Arc<Directory> {
         self.shared.directory.clone()
+    }
+
+    /// The leases on keys' limits.
+    pub fn limiter(&self) -> limiter::Handle {
+        self.shared.limiter.clone()
     }
 
     /// What the node's actors answer to other nodes, by topic.
@@ -169,6 +184,7 @@ impl Tree {
 
     /// Stops everything: calls finish for a while, engines end, then the actors do.
     pub async fn shutdown(self) {
+        self.shared.limiter.give_back(GIVE_BACK_LIMIT).await;
         self.shared.directory.reconciler().quiesce(self.stop_limit).await;
         let stopped = self.cell.stop_and_wait(Some("the node stops".to_owned()), Some(STOP_SLACK)).await;
         if let Err(error) = stopped {

@@ -13,6 +13,10 @@ pub type HttpRequest = http::Request<Bytes>;
 
 /// The longest model name that is looked at, in bytes.
 pub const MODEL_LEN_MAX: usize = 512;
+/// Bytes of a question that count as a token in an estimate.
+const BYTES_PER_TOKEN: u64 = 4;
+/// Tokens that an image or another file in a question counts as in an estimate.
+const IMAGE_TOKENS: u64 = 1_000;
 
 /// What a call asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,9 +118,12 @@ pub struct Call {
     pub model: String,
     /// Whether the answer is to be streamed.
     pub stream: bool,
+    /// The most tokens that the answer may have, over all its choices; `None` if the client did not say.
+    pub output_max: Option<u64>,
     /// The body, byte for byte as the client sent it.
     pub body: Bytes,
     model_at: Range<usize>,
+    question_at: Range<usize>,
 }
 
 /// Where a call goes.
@@ -144,6 +151,12 @@ struct Fields<'a> {
     prompt: Option<&'a RawValue>,
     #[serde(borrow)]
     input: Option<&'a RawValue>,
+    #[serde(borrow)]
+    max_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    max_completion_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    n: Option<&'a RawValue>,
 }
 
 impl Call {
@@ -153,8 +166,10 @@ impl Call {
             operation: Operation::Models,
             model: String::new(),
             stream: false,
+            output_max: None,
             body: Bytes::new(),
             model_at: 0..0,
+            question_at: 0..0,
         }
     }
 
@@ -180,15 +195,31 @@ impl Call {
             return Err(Error::Field { param: "model", hint: "must have 1 to 512 bytes" });
         }
         let model = text.into_owned();
-        let start = raw.get().as_ptr() as usize - body.as_ptr() as usize;
-        let model_at = start..start + raw.get().len();
+        let model_at = place(&body, raw);
         let stream = match fields.stream.map(RawValue::get) {
             None | Some("null" | "false") => false,
             Some("true") => true,
             Some(_) => return Err(Error::Field { param: "stream", hint: "must be true or false" }),
         };
         check_question(operation, &fields)?;
-        Ok(Call { operation, model, stream, body, model_at })
+        let question_at = question(operation, &fields).map_or(0..0, |raw| place(&body, raw));
+        let output_max = output_max(operation, &fields);
+        Ok(Call { operation, model, stream, output_max, body, model_at, question_at })
+    }
+
+    /// About how many tokens the question has: one for four bytes, which is what tokenizers make of English text and JSON,
+    /// and [`IMAGE_TOKENS`] for a file that is part of it.
+    pub fn prompt_estimate(&self) -> u64 {
+        const FILE: &[u8] = b";base64,";
+        let mut rest = &self.body[self.question_at.clone()];
+        let (mut bytes, mut files) = (0, 0);
+        while let Some(at) = rest.windows(FILE.len()).position(|w| w == FILE) {
+            bytes += at;
+            files += 1;
+            rest = &rest[at..];
+            rest = &rest[rest.iter().position(|b| *b == b'"').unwrap_or(rest.len())..];
+        }
+        ((bytes + rest.len()) as u64).div_ceil(BYTES_PER_TOKEN) + files * IMAGE_TOKENS
     }
 
     /// The body for a target that calls the model by `name`: the same bytes, but for the model's name.
@@ -203,6 +234,22 @@ impl Call {
     }
 }
 
+/// Where in a body a part of it is.
+fn place(body: &Bytes, raw: &RawValue) -> Range<usize> {
+    let start = raw.get().as_ptr() as usize - body.as_ptr() as usize;
+    start..start + raw.get().len()
+}
+
+/// What the client lets the answer have. What is no number is the target's to refuse.
+fn output_max(operation: Operation, fields: &Fields<'_>) -> Option<u64> {
+    if operation == Operation::Embeddings {
+        return Some(0);
+    }
+    let number = |raw: Option<&RawValue>| raw.and_then(|raw| raw.get().parse::<u64>().ok());
+    let each = number(fields.max_completion_tokens).or_else(|| number(fields.max_tokens))?;
+    Some(each.saturating_mul(number(fields.n).unwrap_or(1).max(1)))
+}
+
 fn string(raw: &str) -> Option<Cow<'_, str>> {
     if !raw.starts_with('"') {
         return None;
@@ -214,14 +261,17 @@ fn string(raw: &str) -> Option<Cow<'_, str>> {
     serde_json::from_str(raw).ok().map(Cow::Owned)
 }
 
-fn check_question(operation: Operation, fields: &Fields<'_>) -> Result<(), Error> {
-    let param = operation.question();
-    let raw = match operation {
+fn question<'a>(operation: Operation, fields: &Fields<'a>) -> Option<&'a RawValue> {
+    match operation {
         Operation::Chat => fields.messages,
         Operation::Completions => fields.prompt,
         Operation::Embeddings | Operation::Models => fields.input,
-    };
-    let first = raw.and_then(|raw| raw.get().bytes().next());
+    }
+}
+
+fn check_question(operation: Operation, fields: &Fields<'_>) -> Result<(), Error> {
+    let param = operation.question();
+    let first = question(operation, fields).and_then(|raw| raw.get().bytes().next());
     match (operation, first) {
         (_, None | Some(b'n')) => {
             Err(Error::Field { param, hint: "is missing: it is what the model answers to" })
@@ -288,6 +338,18 @@ mod tests {
         assert_eq!(at("").2, "it is empty");
         assert_eq!(at("[1]").2, "an object is expected");
         assert!(at(r#"{"model":"a","model":"b","messages":[]}"#).2.contains("duplicate"));
+    }
+
+    #[test]
+    fn the_tokens_of_a_call_are_estimated_from_what_it_says() {
+        let call = parse(r#"{"model":"m","messages":["12345678"],"max_tokens":7,"n":2}"#).unwrap();
+        assert_eq!((call.prompt_estimate(), call.output_max), (3, Some(14)));
+        let call = parse(r#"{"model":"m","messages":[],"max_tokens":7,"max_completion_tokens":9}"#).unwrap();
+        assert_eq!(call.output_max, Some(9));
+        assert_eq!(parse(r#"{"model":"m","messages":[],"max_tokens":"x"}"#).unwrap().output_max, None);
+        let image = "A".repeat(100_000);
+        let call = parse(&format!(r#"{{"model":"m","messages":["data:x;base64,{image}","1234"]}}"#)).unwrap();
+        assert!((1_000..1_020).contains(&call.prompt_estimate()), "{}", call.prompt_estimate());
     }
 
     #[test]

@@ -4,10 +4,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{DeploymentId, KeyId, Millis, RequestId};
-use crate::tables::{config, deployment, key, level, model, node, provider, restore, secret, setting, token};
+use crate::tables::{
+    config, deployment, key, level, limit, model, node, provider, restore, secret, setting, token,
+};
 
 /// The feature level of this program: it understands every command up to it. See [`level`].
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// A command on its way into the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,6 +62,8 @@ pub enum Command {
     Restore(restore::Command),
     /// What operators set: quotas, moves at once, a rebalance.
     Setting(setting::Command),
+    /// Leases on keys' limits.
+    Limit(limit::Command),
 }
 
 impl Command {
@@ -68,14 +72,18 @@ impl Command {
         match self {
             Command::Node(c) => c.level(),
             Command::Deployment(c) => c.level(),
-            Command::Model(_)
-            | Command::Provider(_)
-            | Command::Key(_)
-            | Command::Token(_)
-            | Command::Secret(_) => level::FIRST,
+            Command::Model(_) | Command::Provider(_) | Command::Token(_) | Command::Secret(_) => level::FIRST,
             Command::Config(_) | Command::Restore(_) | Command::Setting(_) => 2,
+            Command::Key(c) => c.level(),
+            Command::Limit(_) => limit::LEVEL,
             Command::Level(level::Command::Raise(to)) => *to,
         }
+    }
+
+    /// Whether its outcome is remembered under its request id. Not of what nodes send all the time and number themselves,
+    /// so that a retry changes nothing: it would crowd out what clients may repeat.
+    pub fn is_remembered(&self) -> bool {
+        !matches!(self, Command::Limit(_))
     }
 
     /// The table it belongs to: what logs and metrics may say of it.
@@ -92,6 +100,7 @@ impl Command {
             Command::Config(_) => "config",
             Command::Restore(_) => "restore",
             Command::Setting(_) => "setting",
+            Command::Limit(_) => "limit",
         }
     }
 }
@@ -147,6 +156,9 @@ pub enum Reject {
     /// Of the settings table.
     #[error(transparent)]
     Setting(#[from] setting::Reject),
+    /// Of leases on limits.
+    #[error(transparent)]
+    Limit(#[from] limit::Reject),
     /// The client's key stands for another request.
     #[error("this Idempotency-Key was used for another request: use a new key for a new request")]
     KeyReused,
@@ -185,6 +197,7 @@ impl Reject {
             Reject::Token(r) => r.class(),
             Reject::Secret(r) => r.class(),
             Reject::Setting(r) => r.class(),
+            Reject::Limit(r) => r.class(),
             Reject::Level(r) => r.class(),
             Reject::Config(r) => r.class(),
             Reject::Restore(r) => r.class(),

@@ -45,6 +45,19 @@ pub const LEASE_MARGIN_MS: Millis = 1_000;
 /// How often a node renews its lease.
 pub const LEASE_RENEW_MS: Millis = 1_000;
 
+/// Limits one API key may have.
+pub const LIMITS_PER_KEY_MAX: usize = 8;
+/// The largest amount of a limit.
+pub const LIMIT_AMOUNT_MAX: u64 = 1_000_000_000_000;
+/// The shortest window of a limit.
+pub const LIMIT_WINDOW_MIN_MS: Millis = 1_000;
+/// The longest window of a limit.
+pub const LIMIT_WINDOW_MAX_MS: Millis = 31 * 86_400_000;
+/// Tokens that an answer is assumed to have when its client does not say how many it may have.
+pub const OUTPUT_TOKENS_ASSUMED: u64 = 1_024;
+/// Counters one command may ask for.
+pub const ASKS_MAX: usize = 256;
+
 /// Data keys of other clusters that are kept for what was restored and is sealed under them.
 pub const RESTORED_KEYS_MAX: usize = 8;
 /// Restores that are remembered; the oldest go first.

@@ -9,7 +9,8 @@ use crate::ids::{DeploymentId, Epoch, KeyId, Millis, ProviderName, RequestId};
 use crate::limits::{REQUEST_AGE_MAX_MS, REQUESTS_MAX};
 use crate::table::{Changes, LoadError, Row, Table};
 use crate::tables::{
-    Context, config, deployment, event, key, level, model, node, provider, restore, secret, setting, token,
+    Context, config, deployment, event, key, level, limit, model, node, provider, restore, secret, setting,
+    token,
 };
 
 /// Request ids dropped at most with one command: the window shrinks gradually, never in one long step.
@@ -74,6 +75,10 @@ pub struct State {
     pub settings: Table<setting::Setting>,
     /// What happened, oldest first.
     pub events: Table<event::Event>,
+    /// What limits' windows have given out.
+    pub limit_counters: Table<limit::Counter>,
+    /// Nodes' leases on limits.
+    pub limit_leases: Table<limit::Lease>,
     requests: Table<Remembered>,
     counters: Table<Counter>,
     // Derived from the tables above, rebuilt when they are loaded.
@@ -102,7 +107,9 @@ impl State {
         let outcome = self.dispatch(envelope, &mut Context { index, now, out });
         debug_assert!(outcome.is_ok() || out.len() == before, "a refused command changes nothing");
         self.reach(&mut Context { index, now, out });
-        self.remember(envelope.request_id, now, &outcome, out);
+        if envelope.command.is_remembered() {
+            self.remember(envelope.request_id, now, &outcome, out);
+        }
         outcome
     }
 
@@ -126,6 +133,7 @@ impl State {
             Command::Config(c) => config::apply(self, c, ctx),
             Command::Restore(c) => restore::apply(self, c, ctx),
             Command::Setting(c) => setting::apply(self, c, ctx),
+            Command::Limit(c) => limit::apply(self, c, ctx),
         }
     }
 
@@ -159,6 +167,8 @@ impl State {
             restore::Restore::TABLE => self.restores.load(key, value),
             setting::Setting::TABLE => self.settings.load(key, value),
             event::Event::TABLE => self.events.load(key, value),
+            limit::Counter::TABLE => self.limit_counters.load(key, value),
+            limit::Lease::TABLE => self.limit_leases.load(key, value),
             Remembered::TABLE => self.requests.load(key, value),
             Counter::TABLE => self.counters.load(key, value),
             unknown => Err(LoadError::UnknownTable(unknown)),

@@ -129,6 +129,11 @@ impl<R: Row> Table<R> {
         self.0.range(keys).map(|(_, row)| row)
     }
 
+    /// The keys of some rows.
+    pub(crate) fn keys(&self, keys: RangeInclusive<R::Key>) -> impl Iterator<Item = &R::Key> {
+        self.0.range(keys).map(|(key, _)| key)
+    }
+
     /// The rows after an encoded key, in order; all without one.
     pub(crate) fn after(&self, key: Option<&[u8]>) -> impl Iterator<Item = (&R::Key, &Arc<R>)> {
         let from = key.and_then(R::Key::decode).map_or(Bound::Unbounded, Bound::Excluded);

@@ -104,6 +104,8 @@ pub struct Deps {
     pub view: ViewCell,
     /// Changes metadata.
     pub proposer: Arc<dyn Proposer>,
+    /// What keys' limits allow.
+    pub limiter: actors::limiter::Handle,
     /// Targets on this node.
     pub directory: Arc<dyn Doors>,
     /// Calls engines and providers.

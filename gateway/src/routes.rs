@@ -117,6 +117,8 @@ routes! {
     delete "/api/providers/{*name}" Admin => providers::remove, "Remove a provider";
     get "/api/keys" Admin [consistent] => keys::list, "List API keys, without their texts";
     post "/api/keys" Admin (KeyRequest) => keys::create, "Make an API key; its text is shown once";
+    get "/api/keys/{id}" Admin [consistent] => keys::get, "Show an API key, its limits and what is used of them";
+    put "/api/keys/{id}/limits" Admin (LimitsRequest) => keys::set_limits, "Set all limits of an API key";
     delete "/api/keys/{id}" Admin => keys::revoke, "Revoke an API key";
     get "/api/tokens" Admin [consistent] => tokens::list, "List join tokens, without their texts";
     post "/api/tokens" Admin (TokenRequest) => tokens::create, "Make a join token; its text is shown once";

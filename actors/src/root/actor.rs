@@ -8,6 +8,7 @@ use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, 
 use super::handle::{Handle, Observed};
 use super::machine::{Effect, Event, Machine, Part};
 use crate::gpu::{self, Watcher};
+use crate::limiter::{self, Limiter};
 use crate::membership::{self, Membership};
 use crate::monotonic::{Monotonic, millis};
 use crate::ports::Entropy;
@@ -28,6 +29,7 @@ pub(crate) struct Arguments {
     pub(crate) membership: membership::Arguments,
     pub(crate) scheduler: scheduler::Arguments,
     pub(crate) reconciler: reconciler::Arguments,
+    pub(crate) limiter: limiter::Arguments,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) clock: Monotonic,
     pub(crate) handle: Handle,
@@ -133,6 +135,7 @@ impl Running {
             Part::Reconciler => {
                 Actor::spawn_linked(None, Reconciler, start.reconciler.clone(), me).await?.0.get_id()
             }
+            Part::Limiter => Actor::spawn_linked(None, Limiter, start.limiter.clone(), me).await?.0.get_id(),
         })
     }
 }

@@ -19,11 +19,14 @@ pub enum Part {
     Scheduler,
     /// Runs what the tables want here.
     Reconciler,
+    /// Asks for leases on keys' limits.
+    Limiter,
 }
 
 impl Part {
     /// All of them, in the order they start.
-    pub const ALL: [Part; 4] = [Part::Gpu, Part::Membership, Part::Scheduler, Part::Reconciler];
+    pub const ALL: [Part; 5] =
+        [Part::Gpu, Part::Membership, Part::Scheduler, Part::Reconciler, Part::Limiter];
 }
 
 /// What happened.

@@ -3,6 +3,7 @@
 
 pub mod backoff;
 pub mod lease;
+pub mod limiter;
 pub mod mode;
 pub mod pace;
 pub mod placement;

@@ -105,6 +105,11 @@ pub const DEGRADED: &[Ability] = &[
         "a key that is revoked where the majority is still opens this node until it hears of it",
     ),
     ability(
+        "limits",
+        Degree::Limited,
+        "calls of keys with limits go on with what the node holds of them, then they are refused with 429 `rate_limit_unavailable`",
+    ),
+    ability(
         "changes",
         Degree::Stops,
         "keys, deployments, providers, configuration: refused with 503 `no_quorum` and `Retry-After`",

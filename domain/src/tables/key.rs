@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Context;
+use super::limit::{self, Limit};
 use crate::State;
 use crate::command::{Outcome, RejectClass, Reply};
 use crate::ids::{KeyId, Millis, check_name};
@@ -63,6 +64,9 @@ pub struct Key {
     pub scopes: Vec<Scope>,
     /// When it was made.
     pub created_at: Millis,
+    /// What it may use in each window; without any, as much as there is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<Limit>,
 }
 
 impl Key {
@@ -96,6 +100,52 @@ pub enum Command {
     },
     /// Takes a key away.
     Revoke(KeyId),
+    /// Makes a key with limits.
+    CreateWith {
+        /// What it is for.
+        name: String,
+        /// SHA-256 of its text.
+        #[serde(with = "serde_bytes")]
+        hash: Vec<u8>,
+        /// The first characters of its text.
+        prefix: String,
+        /// What it allows.
+        scopes: Vec<Scope>,
+        /// What it may use.
+        limits: Vec<Limit>,
+    },
+    /// Sets all limits of a key; none let it use as much as there is.
+    SetLimits {
+        /// Which key.
+        id: KeyId,
+        /// What it may use.
+        limits: Vec<Limit>,
+    },
+}
+
+impl Command {
+    /// The command that makes a key: one without limits is understood by every node.
+    pub fn create(
+        name: String,
+        hash: Vec<u8>,
+        prefix: String,
+        scopes: Vec<Scope>,
+        limits: Vec<Limit>,
+    ) -> Self {
+        if limits.is_empty() {
+            Command::Create { name, hash, prefix, scopes }
+        } else {
+            Command::CreateWith { name, hash, prefix, scopes, limits }
+        }
+    }
+
+    /// The feature level it takes.
+    pub(crate) fn level(&self) -> u16 {
+        match self {
+            Command::Create { .. } | Command::Revoke(_) => 1,
+            Command::CreateWith { .. } | Command::SetLimits { .. } => limit::LEVEL,
+        }
+    }
 }
 
 /// Why a key's command was refused.
@@ -130,22 +180,17 @@ impl Reject {
 pub(crate) fn apply(state: &mut State, command: &Command, ctx: &mut Context<'_>) -> Outcome {
     match command {
         Command::Create { name, hash, prefix, scopes } => {
-            check(name, hash, scopes)?;
-            if state.key_by_hash.contains_key(hash.as_slice()) {
-                return Err(bad("the hash", "make a new key").into());
-            }
-            let id = KeyId(ctx.index);
-            let row = Key {
-                id,
-                name: name.clone(),
-                hash: hash.clone(),
-                prefix: prefix.clone(),
-                scopes: scopes.clone(),
-                created_at: ctx.now,
-            };
-            index(state, &row);
-            state.keys.put(ctx.out, id, row);
-            Ok(Reply::Key(id))
+            create(state, (name, hash, prefix, scopes), &[], ctx)
+        }
+        Command::CreateWith { name, hash, prefix, scopes, limits } => {
+            create(state, (name, hash, prefix, scopes), limits, ctx)
+        }
+        Command::SetLimits { id, limits } => {
+            let row = state.keys.get(id).cloned().ok_or(Reject::Unknown(*id))?;
+            check_limits(limits)?;
+            limit::forget(state, *id, limits, ctx);
+            state.keys.put(ctx.out, *id, Key { limits: limits.clone(), ..(*row).clone() });
+            Ok(Reply::Done)
         }
         Command::Revoke(id) => {
             let row = state.keys.get(id).cloned().ok_or(Reject::Unknown(*id))?;
@@ -155,9 +200,40 @@ pub(crate) fn apply(state: &mut State, command: &Command, ctx: &mut Context<'_>)
             }
             state.key_by_hash.remove(row.hash.as_slice());
             state.keys.remove(ctx.out, id);
+            limit::forget(state, *id, &[], ctx);
             Ok(Reply::Done)
         }
     }
+}
+
+fn create(
+    state: &mut State,
+    (name, hash, prefix, scopes): (&str, &[u8], &str, &[Scope]),
+    limits: &[Limit],
+    ctx: &mut Context<'_>,
+) -> Outcome {
+    check(name, hash, scopes)?;
+    check_limits(limits)?;
+    if state.key_by_hash.contains_key(hash) {
+        return Err(bad("the hash", "make a new key").into());
+    }
+    let id = KeyId(ctx.index);
+    let row = Key {
+        id,
+        name: name.to_owned(),
+        hash: hash.to_vec(),
+        prefix: prefix.to_owned(),
+        scopes: scopes.to_vec(),
+        created_at: ctx.now,
+        limits: limits.to_vec(),
+    };
+    index(state, &row);
+    state.keys.put(ctx.out, id, row);
+    Ok(Reply::Key(id))
+}
+
+fn check_limits(limits: &[Limit]) -> Result<(), Reject> {
+    limit::check(limits).map_err(|(field, hint)| bad(field, &hint))
 }
 
 /// Enters a key into the index from hashes to ids.
@@ -185,6 +261,7 @@ pub(super) fn restore(
     ctx: &mut Context<'_>,
 ) -> Result<(), String> {
     check(&row.name, &row.hash, &row.scopes).map_err(|e| e.to_string())?;
+    check_limits(&row.limits).map_err(|e| e.to_string())?;
     match state.keys.get(&id) {
         Some(old) if **old == row => return Ok(()),
         Some(_) => return Err("another one has its id".to_owned()),

@@ -6,6 +6,7 @@ pub mod deployment;
 pub mod event;
 pub mod key;
 pub mod level;
+pub mod limit;
 pub mod model;
 pub mod node;
 pub mod provider;

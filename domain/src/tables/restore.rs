@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::config::Value;
 use super::deployment::Deployment;
 use super::key::Key;
+use super::limit::{Counter, Lease};
 use super::model::Model;
 use super::provider::{Kind, Provider};
 use super::secret::Secret;
@@ -75,6 +76,8 @@ pub fn fate(table: u8) -> Option<Fate> {
         Secret::TABLE => Some(Fate::Kept("secrets")),
         Value::TABLE => Some(Fate::Kept("config")),
         Setting::TABLE => Some(Fate::Kept("settings")),
+        // What limits' windows have given out is the old cluster's.
+        Counter::TABLE | Lease::TABLE => Some(Fate::Left),
         // Nodes, join tokens (they pin the old authority), wraps, remembered requests, the clock, removed nodes, events, restores.
         1 | 6 | 8 | 9 | 10 | 11 | 14 | Restore::TABLE => Some(Fate::Left),
         _ => None,
@@ -304,6 +307,8 @@ fn clear(state: &mut State, ctx: &mut Context<'_>) {
     state.keys.clear(ctx.out);
     state.config.clear(ctx.out);
     state.settings.clear(ctx.out);
+    state.limit_counters.clear(ctx.out);
+    state.limit_leases.clear(ctx.out);
     state.config_bytes = 0;
     let theirs = state.secrets.iter().filter(|(name, _)| !secret::is_own(name)).map(|(name, _)| name.clone());
     for name in theirs.collect::<Vec<_>>() {

@@ -46,11 +46,11 @@ fn a_mixed_cluster_takes_no_newer_command_until_every_node_is_upgraded() {
     world.apply(join(a_node(2, "a", 0))).unwrap();
     assert_eq!(world.apply(a_value()), Err(Reject::TooNew { version: 2, known: 1 }));
     assert_eq!(level::next(&world.state), None);
-    let raise = Change::Level(level::Command::Raise(2));
+    let raise = Change::Level(level::Command::Raise(VERSION));
     let behind = world.apply(raise.clone()).unwrap_err().to_string();
     assert!(behind.contains("0.1.0") && behind.contains("upgrade it"), "{behind}");
     world.apply(start(a_node(1, "a", 0))).unwrap();
-    assert_eq!(level::next(&world.state), Some(2));
+    assert_eq!(level::next(&world.state), Some(VERSION));
     world.apply(raise).unwrap();
     assert_eq!(level::next(&world.state), None);
     world.apply(a_value()).unwrap();

@@ -4,6 +4,7 @@ mod config;
 mod events;
 mod leases;
 mod levels;
+mod limits;
 mod mode;
 mod placement;
 mod planned;

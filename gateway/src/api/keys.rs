@@ -1,9 +1,11 @@
-//! API keys: made here, shown once, kept as hashes.
+//! API keys: made here, shown once, kept as hashes; and what each may use.
 
 use axum::Json;
 use axum::extract::{Path, State};
+use domain::decide::limiter::turned;
 use domain::key::{Command, Key, Scope};
-use domain::{Command as Change, KeyId, Reply};
+use domain::limit::{self, Limit, Unit, parse_window, window_text};
+use domain::{Command as Change, KeyId, Millis, Reply, View};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -23,21 +25,114 @@ const SHOWN: usize = KEY_PREFIX.len() + 6;
 pub(crate) struct KeyRequest {
     name: String,
     scopes: Option<Vec<String>>,
+    #[serde(default)]
+    limits: Vec<LimitRequest>,
 }
 
-fn shape(key: &Key) -> Value {
+/// What a key may use in each window: requests or tokens.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LimitRequest {
+    requests: Option<u64>,
+    tokens: Option<u64>,
+    window: String,
+}
+
+/// All limits that a key is to have.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LimitsRequest {
+    limits: Vec<LimitRequest>,
+}
+
+/// A key as it is shown; `now` is the time of day.
+fn shape(view: &View, key: &Key, now: Millis) -> Value {
+    let limits: Vec<Value> = key.limits.iter().map(|limit| limit_shape(view, key.id, limit, now)).collect();
     json!({
         "id": key.id.to_string(),
         "name": key.name,
         "prefix": key.prefix,
         "scopes": key.scopes,
+        "limits": limits,
         "created_at": rfc3339(key.created_at),
     })
 }
 
-pub(crate) async fn list(_: MayAdmin, Fresh(view): Fresh) -> Json<Value> {
-    let keys: Vec<Value> = view.state.keys.rows().map(|key| shape(key)).collect();
+/// A limit, and what its window has used: what nodes hold and have not used is apart.
+fn limit_shape(view: &View, key: KeyId, limit: &Limit, now: Millis) -> Value {
+    let id = limit.counter(key);
+    let now = now.max(view.state.clock());
+    let counter = turned(view.state.limit_counters.get(&id).map(|c| &**c), limit, now);
+    let leases = limit::leases(&view.state, id).filter(|lease| lease.window == counter.window);
+    let leased: u64 = leases.map(|lease| lease.granted.saturating_sub(lease.used)).sum();
+    json!({
+        limit.unit.as_str(): limit.amount,
+        "window": window_text(limit.window_ms),
+        "used": counter.given.saturating_sub(leased),
+        "leased": leased,
+        "left": limit.amount.saturating_sub(counter.given),
+        "resets_at": rfc3339(counter.window + limit.window_ms),
+    })
+}
+
+pub(crate) async fn list(State(app): State<App>, _: MayAdmin, Fresh(view): Fresh) -> Json<Value> {
+    let now = app.deps.clock.now();
+    let keys: Vec<Value> = view.state.keys.rows().map(|key| shape(&view, key, now)).collect();
     Json(json!({ "keys": keys }))
+}
+
+pub(crate) async fn get(
+    State(app): State<App>,
+    _: MayAdmin,
+    Fresh(view): Fresh,
+    Path(id): Path<String>,
+) -> Answer {
+    show(&app, &view, parse_id(&id)?)
+}
+
+fn show(app: &App, view: &View, id: KeyId) -> Answer {
+    let key = view.state.keys.get(&id);
+    let key =
+        key.ok_or_else(|| Problem::not_found(format!("there is no key {id}: GET /api/keys lists them")))?;
+    Ok(Json(shape(view, key, app.deps.clock.now())))
+}
+
+fn parse_id(id: &str) -> Result<KeyId, Problem> {
+    id.parse().map_err(|e: domain::ids::ParseError| Problem::bad_param("id", e.to_string()))
+}
+
+pub(crate) async fn set_limits(
+    State(app): State<App>,
+    MayAdmin(changes): MayAdmin,
+    Path(id): Path<String>,
+    Shaped(ask): Shaped<LimitsRequest>,
+) -> Answer {
+    let (id, limits) = (parse_id(&id)?, limits(ask.limits)?);
+    changes.commit(&app, Change::Key(Command::SetLimits { id, limits })).await?;
+    show(&app, &app.deps.view.load(), id)
+}
+
+/// The limits that a request asks for; what is wrong is told by its place.
+fn limits(asked: Vec<LimitRequest>) -> Result<Vec<Limit>, Problem> {
+    let wrong = |n: usize, field: &str, hint: &str| {
+        Problem::bad_param(&format!("limits[{n}].{field}"), format!("limit {} of the key: {hint}", n + 1))
+    };
+    let mut limits = Vec::new();
+    for (n, LimitRequest { requests, tokens, window }) in asked.into_iter().enumerate() {
+        let (unit, amount) = match (requests, tokens) {
+            (Some(amount), None) => (Unit::Requests, amount),
+            (None, Some(amount)) => (Unit::Tokens, amount),
+            _ => return Err(wrong(n, "requests", "give either `requests` or `tokens`")),
+        };
+        let window_ms = parse_window(&window).map_err(|hint| wrong(n, "window", &hint))?;
+        let limit = Limit { unit, amount, window_ms };
+        limit
+            .check()
+            .map_err(|(field, hint)| wrong(n, if field == "amount" { unit.as_str() } else { field }, hint))?;
+        limits.push(limit);
+    }
+    limit::check(&limits).map_err(|(_, hint)| Problem::bad_param("limits", hint))?;
+    Ok(limits)
 }
 
 pub(crate) async fn create(
@@ -51,7 +146,8 @@ pub(crate) async fn create(
     let text = format!("{KEY_PREFIX}{}", hex::encode(secret));
     let hash = hash(text.as_bytes()).to_vec();
     let prefix = text[..SHOWN].to_owned();
-    let command = Command::Create { name: ask.name, hash: hash.clone(), prefix, scopes };
+    let limits = limits(ask.limits)?;
+    let command = Command::create(ask.name, hash.clone(), prefix, scopes, limits);
     let reply = changes.commit(&app, Change::Key(command)).await?;
     let view = app.deps.view.load();
     let row = match reply {
@@ -64,7 +160,7 @@ pub(crate) async fn create(
             "this request made its key before: if its text was lost, revoke it and make another",
         )
     })?;
-    let mut body = shape(row);
+    let mut body = shape(&view, row, app.deps.clock.now());
     body["key"] = json!(text);
     Ok((StatusCode::CREATED, Json(body)))
 }
@@ -88,8 +184,7 @@ pub(crate) async fn revoke(
     MayAdmin(changes): MayAdmin,
     Path(id): Path<String>,
 ) -> Answer {
-    let id: KeyId =
-        id.parse().map_err(|e: domain::ids::ParseError| Problem::bad_param("id", e.to_string()))?;
+    let id = parse_id(&id)?;
     changes.commit(&app, Change::Key(Command::Revoke(id))).await?;
     Ok(Json(json!({ "deleted": id.to_string() })))
 }

@@ -7,7 +7,9 @@ mod render;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use actors::limiter::Reason;
 use adapters::Operation;
+use domain::limit::Unit;
 
 /// Upper bounds of histogram buckets, in microseconds.
 const BOUNDS_US: [u64; 14] = [
@@ -26,6 +28,8 @@ const BOUNDS_US: [u64; 14] = [
     30_000_000,
     120_000_000,
 ];
+/// Why limits do not let calls through.
+const REFUSALS: [&str; 3] = ["exhausted", "not_granted", "too_large"];
 const OPERATIONS: usize = Operation::ALL.len();
 
 /// How an inference call ended.
@@ -108,6 +112,10 @@ pub(crate) struct Metrics {
     pub retries: Counter,
     pub relayed: Counter,
     pub refused_keys: Counter,
+    /// Calls of keys with limits that were let through.
+    pub admitted: Counter,
+    /// Those that were not, by unit and reason.
+    pub refused: [[Counter; REFUSALS.len()]; Unit::ALL.len()],
     /// By the first digit of the status, 1 to 5.
     pub api: [Counter; 5],
 }
@@ -116,6 +124,15 @@ impl Metrics {
     pub(crate) fn finished(&self, operation: Operation, outcome: Outcome, took: Duration) {
         self.requests[operation as usize][outcome as usize].add(1);
         self.duration[operation as usize].record(took);
+    }
+
+    pub(crate) fn refused(&self, unit: Unit, reason: &Reason) {
+        let reason = match reason {
+            Reason::Exhausted => 0,
+            Reason::NotGranted(_) => 1,
+            Reason::TooLarge => 2,
+        };
+        self.refused[unit as usize][reason].add(1);
     }
 
     pub(crate) fn api_answered(&self, status: http::StatusCode) {

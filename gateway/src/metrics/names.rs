@@ -16,6 +16,14 @@ pub(super) const RETRIES: &str = "llmhub_gateway_retries_total";
 pub(super) const RELAYED: &str = "llmhub_gateway_relayed_total";
 /// Requests without a key that allows them.
 pub(super) const REFUSED_KEYS: &str = "llmhub_gateway_refused_keys_total";
+/// Calls of keys with limits that were let through.
+pub(super) const ADMITTED: &str = "llmhub_limits_admitted_total";
+/// Calls of keys with limits that were not let through, by unit and reason.
+pub(super) const LIMITED: &str = "llmhub_limits_refused_total";
+/// What this node was granted of keys' limits and has not used.
+pub(super) const LEASED: &str = "llmhub_limits_leased";
+/// Keys with limits in use on this node.
+pub(super) const LIMITED_KEYS: &str = "llmhub_limits_keys";
 /// Other requests, by class of status.
 pub(super) const API: &str = "llmhub_api_requests_total";
 /// Clients' connections.

@@ -4,9 +4,10 @@ use std::fmt::{Display, Write};
 
 use adapters::Operation;
 use domain::decide::routing;
+use domain::limit::Unit;
 use domain::{Health, View};
 
-use super::{BOUNDS_US, Histogram, Outcome, names};
+use super::{BOUNDS_US, Histogram, Outcome, REFUSALS, names};
 use crate::inner::Inner;
 
 /// Text being written.
@@ -84,7 +85,30 @@ fn calls(page: &mut Page, inner: &Inner) {
     page.single(names::CONNECTIONS, "gauge", "clients' connections", metrics.connections.get());
     page.single(names::RETRIES, "counter", "further targets tried", metrics.retries.get());
     page.single(names::RELAYED, "counter", "calls taken for other nodes", metrics.relayed.get());
+    limits(page, inner);
     page.single(names::REFUSED_KEYS, "counter", "requests not allowed", metrics.refused_keys.get());
+}
+
+fn limits(page: &mut Page, inner: &Inner) {
+    let metrics = &inner.metrics;
+    page.single(
+        names::ADMITTED,
+        "counter",
+        "calls let through by their key's limits",
+        metrics.admitted.get(),
+    );
+    page.family(names::LIMITED, "counter", "calls not let through by their key's limits, by unit and reason");
+    for unit in Unit::ALL {
+        for (n, reason) in REFUSALS.iter().enumerate() {
+            let labels = [("unit", unit.as_str()), ("reason", reason)];
+            page.line(names::LIMITED, &labels, metrics.refused[unit as usize][n].get());
+        }
+    }
+    let leased = inner.deps.limiter.leased();
+    page.family(names::LEASED, "gauge", "of keys' limits, what this node was granted and has not used");
+    page.line(names::LEASED, &[("unit", Unit::Requests.as_str())], leased.requests);
+    page.line(names::LEASED, &[("unit", Unit::Tokens.as_str())], leased.tokens);
+    page.single(names::LIMITED_KEYS, "gauge", "keys with limits in use on this node", leased.keys);
 }
 
 fn targets(page: &mut Page, inner: &Inner) {

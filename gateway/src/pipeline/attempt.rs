@@ -194,6 +194,9 @@ async fn answer(
     }
     if let Some(ticket) = held {
         ticket.first_byte();
+        if let (false, Some(claim)) = (events, ticket.claim()) {
+            claim.whole();
+        }
     }
     let mut head = head(parts.status, &parts.headers, &reached);
     let mut rest = None;

@@ -13,9 +13,21 @@ pub(super) struct Events {
     /// The beginning of an event whose end has not come yet.
     part: BytesMut,
     tail: Tail,
+    /// Events that passed, where anybody wants to know.
+    count: Option<u64>,
 }
 
 impl Events {
+    /// Nothing yet; `count` says whether events are to be counted.
+    pub(super) fn new(count: bool) -> Self {
+        Self { count: count.then_some(0), ..Self::default() }
+    }
+
+    /// How many events passed, the closing ones left out; 0 where nobody counts.
+    pub(super) fn count(&self) -> u64 {
+        self.count.unwrap_or(0).saturating_sub(u64::from(self.is_done()))
+    }
+
     /// What can go to the client now: whole events, or nothing yet.
     pub(super) fn push(&mut self, bytes: Bytes) -> Option<Bytes> {
         let whole = if self.part.is_empty() {
@@ -39,6 +51,9 @@ impl Events {
             whole
         };
         self.tail.push(&whole);
+        if let Some(count) = &mut self.count {
+            *count += whole.split(|b| *b == b'\n').filter(|line| line.starts_with(b"data:")).count() as u64;
+        }
         (!whole.is_empty()).then_some(whole)
     }
 

@@ -1,6 +1,7 @@
-//! The way of an inference call: authenticate → read → route → call → record. Until the first byte goes to the client,
+//! The way of an inference call: authenticate → read → admit → route → call → record. Until the first byte goes to the client,
 //! a target that fails is replaced by the next; after it, bytes pass frame by frame and nothing is repeated.
 
+mod admit;
 mod attempt;
 mod events;
 mod inbound;
@@ -13,6 +14,7 @@ mod unread;
 
 use std::sync::Arc;
 
+use actors::limiter::Standing;
 use actors::ports::{Body, BoxError};
 use adapters::{Call, Operation};
 use bytes::Bytes;
@@ -67,7 +69,10 @@ where
     B::Error: Into<BoxError>,
 {
     let mut held = Some(Ticket::new(inner, operation));
-    let response = run(inner, operation, request, &mut held).await.unwrap_or_else(Problem::into_answer);
+    let mut standings = Vec::new();
+    let response = run(inner, operation, request, &mut held, &mut standings).await;
+    let mut response = response.unwrap_or_else(Problem::into_answer);
+    admit::show(&mut response, &standings);
     if let Some(ticket) = held {
         ticket.answered(response.status());
     }
@@ -79,21 +84,42 @@ async fn run<B>(
     operation: Operation,
     request: Request<B>,
     held: &mut Held,
+    standings: &mut Vec<Standing>,
 ) -> Result<Response<Body>, Problem>
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
     let (parts, body) = request.into_parts();
-    auth::allow(inner, &inner.deps.view.peek(), &parts.headers, Scope::Inference)?;
+    let limited = {
+        let view = inner.deps.view.peek();
+        let key = auth::allow(inner, &view, &parts.headers, Scope::Inference)?;
+        view.state.keys.get(&key).filter(|key| !key.limits.is_empty()).cloned()
+    };
     let body = read_body(inner, &parts.headers, body).await?;
     let call = Call::parse(operation, body)?;
+    if let Some(key) = limited {
+        match admit::admit(inner, &key, &call).await {
+            Ok((claim, now)) => {
+                *standings = now;
+                if let Some(ticket) = held {
+                    ticket.admitted(claim);
+                }
+            }
+            Err(refused) => return Ok(refused),
+        }
+    }
+    ask(inner, &call, held).await
+}
+
+/// Asks one target after the other for an answer.
+async fn ask(inner: &Arc<Inner>, call: &Call, held: &mut Held) -> Result<Response<Body>, Problem> {
     let deadline = Instant::now() + inner.config.patience(call.stream);
     let mut tried: Vec<Target> = Vec::new();
     let mut last: Option<Miss> = None;
     while tried.len() < ATTEMPTS_MAX {
         // Chosen anew each time: what failed may have changed the view meanwhile.
-        let choice = match choose(inner, &call, &tried) {
+        let choice = match choose(inner, call, &tried) {
             Ok(Some(choice)) => choice,
             Ok(None) => break,
             Err(problem) if last.is_none() => return Err(problem),
@@ -103,7 +129,10 @@ where
             inner.metrics.retries.add(1);
         }
         tried.push(choice.target.clone());
-        match attempt::call(inner, &call, choice, deadline, held).await {
+        if let Some(claim) = held.as_mut().and_then(Ticket::claim) {
+            claim.asked();
+        }
+        match attempt::call(inner, call, choice, deadline, held).await {
             Ok(response) => return Ok(response),
             Err(miss) => {
                 let retry = miss.retry && Instant::now() < deadline;

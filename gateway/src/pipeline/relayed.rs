@@ -63,6 +63,9 @@ impl Passing {
 
     /// Counts what the answer used, once.
     fn record(&mut self, outcome: Outcome, events: Option<Events>) {
+        if let (Some(claim), Some(events)) = (self.ticket.claim(), &events) {
+            claim.passed(events.count());
+        }
         self.ticket.used(events.and_then(|events| events.ending().usage));
         self.ticket.end(outcome);
     }
@@ -74,6 +77,8 @@ impl Drop for Passing {
         let events = self.events.take_if(|events| events.is_done());
         if events.is_some() {
             self.record(Outcome::Ok, events);
+        } else if let (Some(claim), Some(events)) = (self.ticket.claim(), &self.events) {
+            claim.passed(events.count());
         }
     }
 }
@@ -116,10 +121,10 @@ impl Relayed {
         source: Source,
         first: Bytes,
         events: bool,
-        ticket: Ticket,
+        mut ticket: Ticket,
     ) -> Self {
         let idle = inner.config.idle_timeout();
-        let events = events.then(Events::default);
+        let events = events.then(|| Events::new(ticket.claim().is_some()));
         let call = Passing { source, ticket, events, heard: Instant::now(), waiting: false };
         let line = Arc::new(Mutex::new(State::UnderWay(call)));
         inner.unread.watch(&line, idle);

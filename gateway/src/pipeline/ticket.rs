@@ -8,6 +8,7 @@ use http::StatusCode;
 use tokio::time::Instant;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::admit::Claim;
 use crate::inner::Inner;
 use crate::metrics::Outcome;
 
@@ -18,6 +19,8 @@ pub(crate) struct Ticket {
     started: Instant,
     first_byte: bool,
     outcome: Outcome,
+    /// What it took from its key's limits.
+    claim: Option<Claim>,
     /// A draining node waits for it.
     _open: TaskTrackerToken,
 }
@@ -30,6 +33,7 @@ impl Ticket {
             started: Instant::now(),
             first_byte: false,
             outcome: Outcome::Cancelled,
+            claim: None,
             _open: inner.open.token(),
             inner: inner.clone(),
         }
@@ -42,9 +46,22 @@ impl Ticket {
         }
     }
 
+    /// It took this from its key's limits.
+    pub(super) fn admitted(&mut self, claim: Claim) {
+        self.claim = Some(claim);
+    }
+
+    /// What it took from its key's limits, if those are limited.
+    pub(super) fn claim(&mut self) -> Option<&mut Claim> {
+        self.claim.as_mut()
+    }
+
     /// The answer told what it used.
-    pub(crate) fn used(&self, usage: Option<Usage>) {
+    pub(crate) fn used(&mut self, usage: Option<Usage>) {
         if let Some(usage) = usage {
+            if let Some(claim) = &mut self.claim {
+                claim.used(usage);
+            }
             self.inner.metrics.prompt_tokens.add(usage.prompt_tokens);
             self.inner.metrics.completion_tokens.add(usage.completion_tokens);
         }
@@ -71,6 +88,9 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        if let Some(claim) = self.claim.take() {
+            claim.settle(self.outcome);
+        }
         let took = self.elapsed();
         self.inner.metrics.in_flight.add(-1);
         self.inner.metrics.finished(self.operation, self.outcome, took);

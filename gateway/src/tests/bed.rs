@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use actors::limiter;
+use actors::monotonic::Monotonic;
 use actors::ports::*;
 use bytes::Bytes;
 use domain::decide::mode::Contact;
@@ -37,6 +39,7 @@ pub(super) struct Bed {
     pub(super) log: Arc<Log>,
     pub(super) doors: Arc<Open>,
     pub(super) contacts: Arc<Heard>,
+    pub(super) limiter: limiter::Handle,
 }
 
 /// When a majority answered last.
@@ -72,15 +75,18 @@ impl Bed {
         let log = Arc::new(Log {
             view: view.clone(),
             index: AtomicU64::new(100),
+            now: AtomicU64::new(NOW),
             failures: Mutex::default(),
             barriers: AtomicU64::new(0),
         });
         let (targets, doors, rest) =
             (Arc::new(Targets::default()), Arc::new(Open::default()), Arc::new(Rest(AtomicU64::new(1))));
         let contacts = Arc::new(Heard(Mutex::new(Contact { age_ms: 500, ever: true })));
+        let limiter = limiter::Handle::new(ME, Incarnation(1), view.clone(), Monotonic::start());
         let deps = Deps {
             view: view.clone(),
             proposer: log.clone(),
+            limiter: limiter.clone(),
             directory: doors.clone(),
             http: targets.clone(),
             relay: targets.clone(),
@@ -94,7 +100,8 @@ impl Bed {
             version: domain::level::stamp("0.0.0", domain::command::VERSION),
             cluster: "blue".to_owned(),
         };
-        let bed = Self { gateway: Gateway::new(config, deps), view, targets, log, doors, contacts };
+        let gateway = Gateway::new(config, deps);
+        let bed = Self { gateway, view, targets, log, doors, contacts, limiter };
         bed.furnish();
         bed
     }

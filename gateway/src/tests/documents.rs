@@ -90,6 +90,7 @@ fn every_body_has_a_schema_whose_example_is_understood() {
     check::<registry::ModelRequest>(&schemas, "ModelRequest");
     check::<providers::ProviderRequest>(&schemas, "ProviderRequest");
     check::<keys::KeyRequest>(&schemas, "KeyRequest");
+    check::<keys::LimitsRequest>(&schemas, "LimitsRequest");
     check::<tokens::TokenRequest>(&schemas, "TokenRequest");
     check::<restore::RestoreRequest>(&schemas, "RestoreRequest");
     check::<restore::RestoreRows>(&schemas, "RestoreRows");

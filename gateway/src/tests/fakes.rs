@@ -153,6 +153,8 @@ impl Relay for Targets {
 pub(super) struct Log {
     pub(super) view: ViewCell,
     pub(super) index: AtomicU64,
+    /// The leader's clock.
+    pub(super) now: AtomicU64,
     pub(super) failures: Mutex<VecDeque<ProposeError>>,
     pub(super) barriers: AtomicU64,
 }
@@ -160,7 +162,7 @@ pub(super) struct Log {
 impl Log {
     pub(super) fn apply(&self, id: RequestId, command: Command) -> Result<Reply, ProposeError> {
         let index = self.index.fetch_add(1, Ordering::SeqCst);
-        let envelope = Envelope { at: NOW, ..Envelope::new(id, command) };
+        let envelope = Envelope { at: self.now.load(Ordering::SeqCst), ..Envelope::new(id, command) };
         let mut outcome = None;
         self.view.update(|view| {
             let mut next = view.clone();

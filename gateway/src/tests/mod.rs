@@ -8,6 +8,7 @@ mod config;
 mod degraded;
 mod documents;
 mod fakes;
+mod limits;
 mod operators;
 mod recovery;
 mod refusals;

@@ -250,6 +250,7 @@ fn open_gateway(
     let deps = gateway::Deps {
         view: ground.view.clone(),
         proposer: ground.ledger.clone(),
+        limiter: tree.limiter(),
         directory: tree.directory(),
         http,
         relay: Arc::new(follow::Addressed::new(ways.relay.clone(), ground.view.clone())),

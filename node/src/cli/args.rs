@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use domain::limit::Limit;
 
 use super::target::{Access, Target};
 pub(crate) use backup::{BackupCommand, BackupKey, RecoverArgs, RestoreArgs};
@@ -403,11 +404,29 @@ pub(crate) enum KeyCommand {
         /// What it allows: inference, read, deploy or admin; may be given several times (default: inference)
         #[arg(long, value_parser = ["inference", "read", "deploy", "admin"])]
         scope: Vec<String>,
+        /// What it may use over the whole cluster, such as 100req/1m or 50000tok/1h; may be given several times
+        #[arg(long, value_name = "LIMIT")]
+        limit: Vec<Limit>,
         #[command(flatten)]
         target: Target,
     },
     /// List keys
     List(Target),
+    /// Show a key, its limits and what is used of them
+    Show(Named),
+    /// Set all limits of a key, or take them away
+    Limit {
+        /// Its name or id
+        name: String,
+        /// What it may use over the whole cluster, such as 100req/1m or 50000tok/1h: `req` or `tok`, and a window in s, m, h or d
+        #[arg(value_name = "LIMIT", required_unless_present = "none")]
+        limit: Vec<Limit>,
+        /// Take all its limits away
+        #[arg(long, conflicts_with = "limit")]
+        none: bool,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Revoke a key
     Revoke(Named),
 }

@@ -1,11 +1,12 @@
 //! Providers, API keys and join tokens: adding, listing, taking away.
 
 use domain::KeyId;
+use domain::limit::{Limit, window_text};
 use http::Method;
 use serde_json::{Value, json};
 
 use super::api::{Api, escape};
-use super::args::{KeyCommand, ProviderAdd, ProviderCommand, TokenCommand};
+use super::args::{KeyCommand, Named, ProviderAdd, ProviderCommand, TokenCommand};
 use super::failure::Failure;
 use super::output::{self, Column};
 use super::secret;
@@ -24,6 +25,7 @@ const KEYS: &[Column] = &[
     ("NAME", &["/name"]),
     ("PREFIX", &["/prefix"]),
     ("SCOPES", &["/scopes"]),
+    ("LIMITS", &["/limits"]),
     ("CREATED", &["/created_at"]),
 ];
 const TOKENS: &[Column] = &[
@@ -70,20 +72,46 @@ async fn add_provider(add: ProviderAdd) -> Result<(), Failure> {
 /// What the node said.
 pub(crate) async fn key(command: KeyCommand) -> Result<(), Failure> {
     match command {
-        KeyCommand::Create { name, scope, target } => {
+        KeyCommand::Create { name, scope, limit, target } => {
             let mut body = json!({ "name": name });
             if !scope.is_empty() {
                 body["scopes"] = json!(scope);
             }
+            if !limit.is_empty() {
+                body["limits"] = limits(&limit);
+            }
             create(&target, "keys", &body, "key").await
         }
-        KeyCommand::List(target) => list(&target, "keys", KEYS).await,
+        KeyCommand::List(target) => {
+            let mut answer = Api::new(&target)?.call(Method::GET, "/api/keys", None).await?;
+            if !target.access.json {
+                for key in answer["keys"].as_array_mut().into_iter().flatten() {
+                    key["limits"] = Value::from(used_of(key));
+                }
+            }
+            super::print_rows(&answer, target.access.json, "keys", KEYS)
+        }
+        KeyCommand::Show(Named { name, target }) => {
+            let api = Api::new(&target)?;
+            let path = format!("/api/keys/{}", escape(&key_id(&api, &name).await?));
+            let answer = api.call(Method::GET, &path, None).await?;
+            let print = || super::print(&output::outline(&answer, 0));
+            if target.access.json { super::print_json(&answer) } else { print() }
+        }
+        KeyCommand::Limit { name, limit, none: _, target } => {
+            let api = Api::new(&target)?;
+            let path = format!("/api/keys/{}/limits", escape(&key_id(&api, &name).await?));
+            let body = json!({ "limits": limits(&limit) });
+            let answer = api.call(Method::PUT, &path, Some(&body)).await?;
+            let line = match &used_of(&answer)[..] {
+                "" => format!("key {name} has no limits any more"),
+                limits => format!("key {name} is limited: {limits}"),
+            };
+            super::print_one(&answer, target.access.json, &line)
+        }
         KeyCommand::Revoke(named) => {
             let api = Api::new(&named.target)?;
-            let id = match named.name.parse::<KeyId>() {
-                Ok(_) => named.name,
-                Err(_) => id_of(&api.call(Method::GET, "/api/keys", None).await?, &named.name)?,
-            };
+            let id = key_id(&api, &named.name).await?;
             remove(&api, &named.target, ("keys", "key"), &id).await
         }
     }
@@ -131,6 +159,34 @@ async fn remove(
     super::print_one(&answer, target.access.json, &format!("{what} {name} is removed"))
 }
 
+/// Limits as requests have them.
+fn limits(limits: &[Limit]) -> Value {
+    let each =
+        |limit: &Limit| json!({ limit.unit.as_str(): limit.amount, "window": window_text(limit.window_ms) });
+    limits.iter().map(each).collect()
+}
+
+/// A key's limits as people write them, each after what is used of it.
+fn used_of(key: &Value) -> String {
+    let text = |limit: &Value| {
+        let (amount, unit) = match &limit["requests"] {
+            Value::Null => (&limit["tokens"], "tok"),
+            amount => (amount, "req"),
+        };
+        let (used, window) = (output::plain(&limit["used"]), output::plain(&limit["window"]));
+        format!("{used} of {amount}{unit}/{window}")
+    };
+    output::rows(key, "limits").iter().map(text).collect::<Vec<_>>().join(", ")
+}
+
+/// The id of a key that is named by it, or by its name.
+async fn key_id(api: &Api, name: &str) -> Result<String, Failure> {
+    match name.parse::<KeyId>() {
+        Ok(_) => Ok(name.to_owned()),
+        Err(_) => id_of(&api.call(Method::GET, "/api/keys", None).await?, name),
+    }
+}
+
 /// The id of the one key of this name.
 fn id_of(answer: &Value, name: &str) -> Result<String, Failure> {
     let named = |key: &&Value| key["name"].as_str() == Some(name);
@@ -139,7 +195,7 @@ fn id_of(answer: &Value, name: &str) -> Result<String, Failure> {
         [id] => Ok(id.to_owned()),
         [] => Err(Failure::Usage(format!("there is no key `{name}`: `llmhub key list` shows names and ids"))),
         ref ids => Err(Failure::Usage(format!(
-            "{} keys are named `{name}` ({}): name the one to revoke by its id",
+            "{} keys are named `{name}` ({}): name the one that is meant by its id",
             ids.len(),
             ids.join(", ")
         ))),

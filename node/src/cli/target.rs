@@ -123,7 +123,9 @@ fn asks(command: &mut Command) -> Option<(&mut Option<String>, &mut Access)> {
         },
         Command::Provider(ProviderCommand::Add(add)) => return Some((&mut add.node_url, &mut add.access)),
         Command::Provider(ProviderCommand::List(target) | ProviderCommand::Remove { target, .. })
-        | Command::Key(KeyCommand::Create { target, .. } | KeyCommand::List(target))
+        | Command::Key(
+            KeyCommand::Create { target, .. } | KeyCommand::List(target) | KeyCommand::Limit { target, .. },
+        )
         | Command::Token(
             TokenCommand::Create { target, .. }
             | TokenCommand::List(target)
@@ -132,7 +134,9 @@ fn asks(command: &mut Command) -> Option<(&mut Option<String>, &mut Access)> {
         | Command::Status(target)
         | Command::Export { target, .. }
         | Command::Nodes(target) => target,
-        Command::Key(KeyCommand::Revoke(named)) | Command::Explain(named) => &mut named.target,
+        Command::Key(KeyCommand::Show(named) | KeyCommand::Revoke(named)) | Command::Explain(named) => {
+            &mut named.target
+        }
         Command::Events(args) => &mut args.target,
         Command::Rebalance(args) => &mut args.target,
         Command::Moves(args) => &mut args.target,

@@ -1,0 +1,188 @@
+//! Admission: what the limits of the caller's key allow. A call takes from them before it is made, and settles when it is
+//! over, however it ends. Keys without limits never come here.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use actors::limiter::{Admitted, Reason, Refusal, Reservation, Standing, Tokens};
+use actors::ports::Body;
+use adapters::{Call, Usage};
+use domain::Millis;
+use domain::decide::limiter::{Answer, tokens_used};
+use domain::key::Key;
+use domain::limit::{Unit, window_text};
+use domain::limits::OUTPUT_TOKENS_ASSUMED;
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+
+use crate::inner::Inner;
+use crate::metrics::Outcome;
+use crate::problem::{Problem, RETRY_SOON};
+
+/// Tells official clients not to repeat what cannot succeed.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// What a call took, and what is known of what it used.
+pub(super) struct Claim {
+    reservation: Reservation,
+    prompt: u64,
+    /// Whether a target was asked.
+    asked: bool,
+    /// Parts of the answer that passed, one token each; `None` for an answer that comes whole.
+    parts: Option<u64>,
+    told: Option<u64>,
+}
+
+impl Claim {
+    /// A target is asked: from here on the request counts.
+    pub(super) fn asked(&mut self) {
+        self.asked = true;
+    }
+
+    /// The answer comes whole.
+    pub(super) fn whole(&mut self) {
+        self.parts = None;
+    }
+
+    /// So many parts of the answer passed.
+    pub(super) fn passed(&mut self, parts: u64) {
+        self.parts = Some(parts);
+    }
+
+    /// The answer told what it used.
+    pub(super) fn used(&mut self, usage: Usage) {
+        self.told = Some(usage.prompt_tokens.saturating_add(usage.completion_tokens));
+    }
+
+    /// The call is over.
+    pub(super) fn settle(self, outcome: Outcome) {
+        if !self.asked {
+            return self.reservation.cancel();
+        }
+        let answer = match (outcome, self.parts) {
+            (Outcome::Refused | Outcome::Failed, _) => Answer::None,
+            (_, Some(parts)) => Answer::Parts(parts),
+            (_, None) => Answer::Whole,
+        };
+        let used = tokens_used(self.told, answer, self.prompt, self.reservation.tokens());
+        self.reservation.settle(used);
+    }
+}
+
+/// Admits a call of a key with limits, or tells the client why not.
+pub(super) async fn admit(
+    inner: &Inner,
+    key: &Key,
+    call: &Call,
+) -> Result<(Claim, Vec<Standing>), Response<Body>> {
+    let prompt = call.prompt_estimate();
+    let with = |output: u64| prompt.saturating_add(output);
+    let tokens = Tokens {
+        sure: with(call.output_max.unwrap_or(0)),
+        likely: with(call.output_max.unwrap_or(OUTPUT_TOKENS_ASSUMED)),
+    };
+    match inner.deps.limiter.admit(key, tokens).await {
+        Ok(Admitted { reservation, standings }) => {
+            inner.metrics.admitted.add(1);
+            let parts = call.stream.then_some(0);
+            Ok((Claim { reservation, prompt, asked: false, parts, told: None }, standings))
+        }
+        Err(refusal) => {
+            inner.metrics.refused(refusal.limit.unit, &refusal.reason);
+            Err(refused(refusal))
+        }
+    }
+}
+
+fn refused(refusal: Refusal) -> Response<Body> {
+    let Refusal { limit, reason, asked, left, reset_ms } = refusal;
+    let unit = limit.unit.as_str();
+    let allowed = format!("{} {unit} per {}", limit.amount, window_text(limit.window_ms));
+    let wait = Duration::from_millis(reset_ms);
+    let (code, message, retry_after) = match &reason {
+        Reason::Exhausted => {
+            let message = format!(
+                "this API key's limit of {allowed} is reached: {left} left, {asked} asked for; the next window \
+                 begins in {}",
+                duration_text(reset_ms)
+            );
+            ("rate_limit_exceeded", message, Some(wait))
+        }
+        Reason::NotGranted(why) => {
+            let message = format!(
+                "this API key's limit of {allowed} cannot be counted just now: what this node was granted of it is \
+                 used, and the cluster grants no more ({why}); try again, or at another node"
+            );
+            ("rate_limit_unavailable", message, Some(RETRY_SOON))
+        }
+        Reason::TooLarge => {
+            let message = format!(
+                "the call may take {asked} tokens, more than this API key's whole limit of {allowed}: allow fewer \
+                 with `max_tokens`, or ask less"
+            );
+            ("rate_limit_exceeded", message, None)
+        }
+    };
+    let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, unit, code, Cow::from(message));
+    let mut response = Problem { retry_after, ..problem }.into_answer();
+    if reason == Reason::TooLarge {
+        response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+    }
+    show(&mut response, &[Standing { limit, left, reset_ms }]);
+    response
+}
+
+/// Tells how the limits stand, in the headers that OpenAI's API has: of several limits of a unit the one that has least left.
+pub(super) fn show(response: &mut Response<Body>, standings: &[Standing]) {
+    for unit in Unit::ALL {
+        let of_unit = standings.iter().filter(|standing| standing.limit.unit == unit);
+        let Some(standing) = of_unit.min_by_key(|s| (s.left, std::cmp::Reverse(s.reset_ms))) else {
+            continue;
+        };
+        let [limit, remaining, reset] = match unit {
+            Unit::Requests => {
+                ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"]
+            }
+            Unit::Tokens => {
+                ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"]
+            }
+        };
+        let headers = response.headers_mut();
+        headers.insert(limit, HeaderValue::from(standing.limit.amount));
+        headers.insert(remaining, HeaderValue::from(standing.left));
+        if let Ok(text) = HeaderValue::try_from(duration_text(standing.reset_ms)) {
+            headers.insert(reset, text);
+        }
+    }
+}
+
+/// A duration as OpenAI's API writes it: `120ms`, `59s`, `6m0s`, `1h0m0s`.
+fn duration_text(ms: Millis) -> String {
+    if ms < 1_000 {
+        return format!("{ms}ms");
+    }
+    let seconds = ms.div_ceil(1_000);
+    match (seconds / 3_600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, s) => format!("{s}s"),
+        (0, m, s) => format!("{m}m{s}s"),
+        (h, m, s) => format!("{h}h{m}m{s}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_written_as_clients_know_them() {
+        for (ms, text) in [
+            (0, "0ms"),
+            (999, "999ms"),
+            (1_001, "2s"),
+            (60_000, "1m0s"),
+            (3_599_500, "1h0m0s"),
+            (90_061_000, "25h1m1s"),
+        ] {
+            assert_eq!(duration_text(ms), text);
+        }
+    }
+}
