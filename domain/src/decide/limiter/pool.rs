@@ -56,7 +56,8 @@ pub struct Pool {
     looked: Millis,
     /// Thousandths of a unit per second.
     rate: u64,
-    last_use: Millis,
+    /// When a call came last; `None` when no more are expected.
+    last_use: Option<Millis>,
 }
 
 impl Pool {
@@ -76,7 +77,7 @@ impl Pool {
             taken: 0,
             looked: now,
             rate: 0,
-            last_use: now,
+            last_use: Some(now),
         }
     }
 
@@ -107,7 +108,7 @@ impl Pool {
 
     /// Takes so much for a call, if it is there.
     pub fn take(&mut self, units: u64, now: Millis) -> Option<Hold> {
-        self.last_use = now;
+        self.last_use = Some(now);
         if self.free(now) < units {
             return None;
         }
@@ -144,12 +145,12 @@ impl Pool {
 
     /// A call would have taken something.
     pub fn touch(&mut self, now: Millis) {
-        self.last_use = now;
+        self.last_use = Some(now);
     }
 
     /// No more calls are expected: nothing is kept in hand.
     pub fn rest(&mut self) {
-        (self.last_use, self.rate) = (0, 0);
+        (self.last_use, self.rate) = (None, 0);
     }
 
     /// Whether nothing is known here that matters: no lease, no call now or lately, no debt.
@@ -160,7 +161,7 @@ impl Pool {
 
     /// Whether a call came lately.
     fn is_active(&self, now: Millis) -> bool {
-        self.last_use > 0 && now < self.last_use + IDLE_MS
+        self.last_use.is_some_and(|at| now < at + IDLE_MS)
     }
 
     /// Used beyond the lease.
