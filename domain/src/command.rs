@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{DeploymentId, KeyId, Millis, RequestId};
 use crate::tables::{
-    config, deployment, key, level, limit, model, node, provider, restore, secret, setting, token,
+    config, deployment, key, level, limit, model, node, provider, restore, rotation, secret, setting, token,
 };
 
 /// The feature level of this program: it understands every command up to it. See [`level`].
@@ -64,6 +64,8 @@ pub enum Command {
     Setting(setting::Command),
     /// Leases on keys' limits.
     Limit(limit::Command),
+    /// Keys of the cluster that are replaced.
+    Rotation(rotation::Command),
 }
 
 impl Command {
@@ -76,6 +78,7 @@ impl Command {
             Command::Config(_) | Command::Restore(_) | Command::Setting(_) => 2,
             Command::Key(c) => c.level(),
             Command::Limit(_) => limit::LEVEL,
+            Command::Rotation(_) => rotation::LEVEL,
             Command::Level(level::Command::Raise(to)) => *to,
         }
     }
@@ -101,6 +104,7 @@ impl Command {
             Command::Restore(_) => "restore",
             Command::Setting(_) => "setting",
             Command::Limit(_) => "limit",
+            Command::Rotation(_) => "rotation",
         }
     }
 }
@@ -159,6 +163,9 @@ pub enum Reject {
     /// Of leases on limits.
     #[error(transparent)]
     Limit(#[from] limit::Reject),
+    /// Of keys that are replaced.
+    #[error(transparent)]
+    Rotation(#[from] rotation::Reject),
     /// The client's key stands for another request.
     #[error("this Idempotency-Key was used for another request: use a new key for a new request")]
     KeyReused,
@@ -198,6 +205,7 @@ impl Reject {
             Reject::Secret(r) => r.class(),
             Reject::Setting(r) => r.class(),
             Reject::Limit(r) => r.class(),
+            Reject::Rotation(r) => r.class(),
             Reject::Level(r) => r.class(),
             Reject::Config(r) => r.class(),
             Reject::Restore(r) => r.class(),

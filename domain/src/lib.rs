@@ -22,6 +22,7 @@ pub use ids::{
 pub use state::State;
 pub use table::{Change, Changes, Table};
 pub use tables::{
-    config, deployment, event, key, level, limit, model, node, provider, restore, secret, setting, token,
+    config, deployment, event, key, level, limit, model, node, provider, restore, rotation, secret, setting,
+    token,
 };
 pub use view::{Health, Liveness, View};

@@ -140,6 +140,7 @@ mod tests {
             "config",
             "restore",
             "setting",
+            "rotation",
         ];
         assert_eq!(kinds.map(step).into_iter().collect::<BTreeSet<_>>().len(), kinds.len());
     }

@@ -8,7 +8,7 @@ use domain::key::Scope;
 
 use crate::api::{
     actors, backup, config, deploy, deployments, docs, events, explain, health, inference, keys, metrics,
-    models, nodes, providers, rebalance, registry, restore, settings, status, tokens, view,
+    models, nodes, providers, rebalance, registry, restore, rotations, settings, status, tokens, view,
 };
 use crate::extract::App;
 use crate::problem::Problem;
@@ -89,6 +89,9 @@ routes! {
     post "/api/nodes/{id}/cordon" Admin => nodes::cordon, "Keep new work off a node";
     post "/api/nodes/{id}/drain" Admin => nodes::drain, "Keep new work off a node, and move what it has elsewhere";
     post "/api/nodes/{id}/uncordon" Admin => nodes::uncordon, "Let a node have work again";
+    post "/api/nodes/{id}/renew" Admin => nodes::renew, "Have a node get a new certificate";
+    get "/api/rotations" Read [consistent] => rotations::list, "Which keys of the cluster are in use, and how far their replacement is";
+    post "/api/rotations/{kind}" Admin (RotationRequest) => rotations::rotate, "Replace the data key (secrets), the gossip key (gossip) or the certificate authority (ca)";
     get "/api/rebalance" Read [consistent] => rebalance::show, "What a rebalance would move, and whether one runs";
     post "/api/rebalance" Admin => rebalance::start, "Spread replicas better, a few moves at a time";
     delete "/api/rebalance" Admin => rebalance::stop, "End a rebalance; what is under way stays where it was";

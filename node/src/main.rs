@@ -15,7 +15,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 use cli::args::{AdminCommand, Cli, Command, ConfigCommand};
 use cli::failure::Failure;
-use cli::{admin, chat, deploy, deployments, events, recover, registries, restore, scheduling, show};
+use cli::{
+    admin, chat, deploy, deployments, events, recover, registries, restore, rotations, scheduling, show,
+};
 
 fn main() -> ExitCode {
     match Cli::parse().settle().and_then(run_command) {
@@ -69,6 +71,10 @@ async fn ask(command: Command) -> Result<(), Failure> {
         Command::Moves(args) => scheduling::moves(&args).await,
         Command::Quota(command) => scheduling::quota(command).await,
         Command::Export { view, target } => show::export(&view, &target).await,
+        Command::Secrets(command) => rotations::key("secrets", command).await,
+        Command::Gossip(command) => rotations::key("gossip", command).await,
+        Command::Ca(command) => rotations::authority(command).await,
+        Command::Rotations(target) => rotations::list(&target).await,
         Command::Chat(args) => chat::run(args).await,
         Command::MockEngine(args) => admin::mock_engine(args).await,
         Command::Config(_) | Command::Completion { .. } => Ok(()),

@@ -67,14 +67,15 @@ pub struct Identity {
     pub certificate: Vec<u8>,
     /// Its private key, PKCS#8 DER.
     pub key: Vec<u8>,
-    /// The cluster's CA certificate, DER.
-    pub ca: Vec<u8>,
+    /// The certificates of the authorities it trusts, DER: the one that signed its own first.
+    pub authorities: Vec<Vec<u8>>,
 }
 
 /// A node's network.
 #[async_trait]
 pub trait Network: Send + Sync + 'static {
-    /// From now on present this identity and trust its CA. Before, only `dial_join` works.
+    /// From now on present this identity and trust its authorities. Before, only `dial_join` works. May be called again:
+    /// streams that are open stay so.
     fn assume(&self, identity: Identity);
     /// Dials a peer's cluster port. Fails unless the peer proves to be `expect`.
     async fn dial(&self, addr: &str, expect: NodeId, protocol: Protocol) -> io::Result<BoxIo>;

@@ -211,6 +211,10 @@ async fn carry_out_step(ports: &Ports, step: &Step) -> Result<(), String> {
             propose(ports, Command::Secret(secret::Command::Grant(wrap))).await
         }
         Step::Withdraw(node) => propose(ports, Command::Secret(secret::Command::Withdraw(*node))).await,
+        Step::Rotate(step) => {
+            let command = ports.custodian.prepare(step).map_err(|e| e.to_string())?;
+            propose(ports, Command::Rotation(command)).await
+        }
         Step::Raise(level) => propose(ports, Command::Level(level::Command::Raise(*level))).await,
     }
 }

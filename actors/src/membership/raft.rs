@@ -1,10 +1,11 @@
 //! The next step that brings Raft's membership in line with the nodes table. Pure, and idempotent: with the step done it
 //! yields the next one, and none when all is in order. Run by the leader's membership actor, one step at a time, in an
 //! order that never leaves the group smaller before a successor has caught up, nor lets a node vote that cannot open the
-//! cluster's secrets.
+//! cluster's secrets. Keys are replaced last, once everyone has what they should have.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use domain::decide::rotation;
 use domain::decide::voters::{self, Candidate};
 use domain::node::{Node, Standing};
 use domain::{NodeId, State, level};
@@ -31,6 +32,8 @@ pub enum Step {
     Withdraw(NodeId),
     /// Raise the cluster's feature level, now that every node knows it.
     Raise(u16),
+    /// Take a step of replacing a key of the cluster.
+    Rotate(rotation::Step),
 }
 
 impl std::fmt::Display for Step {
@@ -42,6 +45,7 @@ impl std::fmt::Display for Step {
             Step::Forget(node) => write!(f, "node {node} is forgotten"),
             Step::Withdraw(node) => write!(f, "node {node} gives the data key back"),
             Step::Raise(level) => write!(f, "the cluster uses feature level {level}"),
+            Step::Rotate(step) => step.fmt(f),
         }
     }
 }
@@ -60,7 +64,9 @@ pub fn next(leader: NodeId, state: &State, members: &Members) -> Option<Step> {
             // Who leads keeps the key, or nobody could give it to the next voter.
             let is_idle = |id: &NodeId| !present.contains(id) && *id != leader;
             let idle = state.wraps.rows().find(|wrap| is_idle(&wrap.node));
-            idle.map(|wrap| Step::Withdraw(wrap.node)).or_else(|| level::next(state).map(Step::Raise))
+            idle.map(|wrap| Step::Withdraw(wrap.node))
+                .or_else(|| level::next(state).map(Step::Raise))
+                .or_else(|| rotation::next(state).map(Step::Rotate))
         })
     })
 }

@@ -67,8 +67,13 @@ impl Cluster {
     }
 
     fn grant(&mut self, node: NodeId) {
-        let sealed = Sealed { nonce: vec![0; 12], bytes: Vec::new() };
-        self.apply(Command::Secret(secret::Command::Grant(Wrap { node, ephemeral: vec![0; 32], sealed })));
+        let sealed = Sealed { nonce: vec![0; 12], bytes: Vec::new(), key: None };
+        self.apply(Command::Secret(secret::Command::Grant(Wrap {
+            node,
+            ephemeral: vec![0; 32],
+            sealed,
+            key: None,
+        })));
     }
 
     fn obey(&mut self, step: &Step) {
@@ -96,6 +101,8 @@ impl Cluster {
                 self.members.nodes.retain(|m| m.node != *node);
             }
             Step::Withdraw(node) => self.apply(Command::Secret(secret::Command::Withdraw(*node))),
+            // Who holds the data key prepares these; the levels here are below theirs.
+            Step::Rotate(step) => panic!("{step}"),
             Step::Raise(to) => self.apply(Command::Level(level::Command::Raise(*to))),
         }
     }

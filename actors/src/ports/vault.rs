@@ -1,8 +1,10 @@
 //! Sealing and opening of secrets (providers' keys). Voters open them with the data key they hold; other nodes ask one.
 
 use async_trait::async_trait;
+use domain::decide::rotation::Step;
 use domain::provider::Provider;
 use domain::secret::{Sealed, Secret, Wrap};
+use domain::{NodeId, rotation};
 
 /// Why a secret cannot be sealed or opened.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -34,9 +36,11 @@ pub trait Vault: Send + Sync + 'static {
     async fn import_data_keys(&self, wraps: &[Wrap]) -> Result<Vec<Secret>, VaultError>;
 }
 
-/// Gives the data key to a node that is about to vote.
+/// Gives the data key to a node that is about to vote, and replaces keys of the cluster.
 #[async_trait]
 pub trait Custodian: Send + Sync + 'static {
     /// The data key wrapped for this public key, ready to be granted; only a holder of the data key can.
-    fn wrap_for(&self, node: domain::NodeId, seal_public: &[u8]) -> Result<domain::secret::Wrap, VaultError>;
+    fn wrap_for(&self, node: NodeId, seal_public: &[u8]) -> Result<Wrap, VaultError>;
+    /// The command that takes this step of a rotation, with what is to be drawn, opened and sealed for it.
+    fn prepare(&self, step: &Step) -> Result<rotation::Command, VaultError>;
 }

@@ -12,9 +12,10 @@ use actors::ports::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
+use domain::decide::rotation::Step;
 use domain::provider::Provider;
 use domain::secret::{Sealed, Secret, Wrap};
-use domain::{Command, Envelope, Millis, NodeId, Reply, RequestId, View};
+use domain::{Command, Envelope, Millis, NodeId, Reply, RequestId, View, rotation};
 use tokio::time::Instant;
 
 pub(crate) const ME: NodeId = NodeId(1);
@@ -166,7 +167,7 @@ fn use_up(left: &mut u32) -> bool {
 }
 
 fn sealed() -> Sealed {
-    Sealed { nonce: vec![0; 12], bytes: vec![1] }
+    Sealed { nonce: vec![0; 12], bytes: vec![1], key: None }
 }
 
 #[async_trait]
@@ -190,7 +191,10 @@ impl Vault for Cluster {
 
 impl Custodian for Cluster {
     fn wrap_for(&self, node: NodeId, _: &[u8]) -> Result<Wrap, VaultError> {
-        Ok(Wrap { node, ephemeral: vec![0; 32], sealed: sealed() })
+        Ok(Wrap { node, ephemeral: vec![0; 32], sealed: sealed(), key: None })
+    }
+    fn prepare(&self, _: &Step) -> Result<rotation::Command, VaultError> {
+        Err(VaultError::NotAllowed)
     }
 }
 

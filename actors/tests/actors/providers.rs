@@ -20,7 +20,7 @@ fn put(world: &World, kind: Kind) -> ProviderName {
 }
 
 fn openai(url: &str) -> Kind {
-    let sealed = Sealed { nonce: vec![0; 12], bytes: vec![1] };
+    let sealed = Sealed { nonce: vec![0; 12], bytes: vec![1], key: None };
     Kind::OpenAi { url: url.to_owned(), api_key: Some(sealed) }
 }
 

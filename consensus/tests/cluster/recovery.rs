@@ -41,8 +41,8 @@ fn a_row(id: u64) -> node::Node {
 async fn furnish(world: &World, nodes: &[u64]) {
     for id in nodes {
         tell(world, *id, Command::Node(node::Command::Join(a_row(*id)))).await;
-        let sealed = Sealed { nonce: vec![0; 12], bytes: vec![0; 48] };
-        let wrap = Wrap { node: NodeId(*id), ephemeral: vec![0; 32], sealed };
+        let sealed = Sealed { nonce: vec![0; 12], bytes: vec![0; 48], key: None };
+        let wrap = Wrap { node: NodeId(*id), ephemeral: vec![0; 32], sealed, key: None };
         tell(world, 100 + id, Command::Secret(secret::Command::Grant(wrap))).await;
     }
 }

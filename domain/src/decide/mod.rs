@@ -7,5 +7,6 @@ pub mod limiter;
 pub mod mode;
 pub mod pace;
 pub mod placement;
+pub mod rotation;
 pub mod routing;
 pub mod voters;

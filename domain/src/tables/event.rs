@@ -96,6 +96,16 @@ kinds! {
     RebalanceStarted = "rebalance_started",
     /// Nothing is left to rebalance.
     RebalanceEnded = "rebalance_ended",
+    /// A key of the cluster is to be replaced.
+    RotationAsked = "rotation_asked",
+    /// A new key of the cluster is there beside the old one.
+    RotationBegun = "rotation_begun",
+    /// The new key of the cluster is used.
+    RotationSwitched = "rotation_switched",
+    /// The old key of the cluster is gone.
+    RotationEnded = "rotation_ended",
+    /// A node has a new certificate.
+    CertificateRenewed = "certificate_renewed",
 }
 
 /// Something that happened.

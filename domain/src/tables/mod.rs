@@ -11,6 +11,7 @@ pub mod model;
 pub mod node;
 pub mod provider;
 pub mod restore;
+pub mod rotation;
 pub mod secret;
 pub mod setting;
 pub mod token;

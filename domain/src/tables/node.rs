@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::event::{Kind, Subject, node_name, record};
-use super::{Context, level, token};
+use super::{Context, level, rotation, token};
 use crate::State;
 use crate::command::{Outcome, RejectClass, Reply};
 use crate::ids::{Incarnation, Millis, NodeId, TokenId, check_name};
@@ -464,8 +464,9 @@ fn start_anew(state: &mut State, mut node: Node, ctx: &mut Context<'_>) {
 fn bury(state: &mut State, id: NodeId, why: &str, ctx: &mut Context<'_>) {
     tell(state, id, Kind::NodeRemoved, &format!("is removed: {why}"), ctx);
     state.nodes.remove(ctx.out, &id);
-    state.wraps.remove(ctx.out, &id);
+    let kept = state.wraps.remove(ctx.out, &id);
     state.gone.put(ctx.out, id, Gone { id, at: ctx.now });
+    rotation::node_gone(state, id, kept, ctx);
 }
 
 fn stand(state: &mut State, id: NodeId, standing: Standing, ctx: &mut Context<'_>) -> Outcome {

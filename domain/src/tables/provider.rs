@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Context;
 use super::secret::Sealed;
+use super::{Context, rotation};
 use crate::State;
 use crate::command::{Outcome, RejectClass, Reply};
 use crate::ids::{Millis, ProviderName, check_name};
@@ -37,6 +37,23 @@ pub struct Provider {
     pub revision: u64,
     /// When it was added.
     pub created_at: Millis,
+}
+
+impl Provider {
+    /// Its API key, sealed, if it has one.
+    pub fn sealed(&self) -> Option<&Sealed> {
+        match &self.kind {
+            Kind::OpenAi { api_key, .. } => api_key.as_ref(),
+            Kind::Mock => None,
+        }
+    }
+
+    pub(super) fn sealed_mut(&mut self) -> Option<&mut Sealed> {
+        match &mut self.kind {
+            Kind::OpenAi { api_key, .. } => api_key.as_mut(),
+            Kind::Mock => None,
+        }
+    }
 }
 
 impl Row for Provider {
@@ -84,6 +101,9 @@ pub(crate) fn apply(state: &mut State, command: &Command, ctx: &mut Context<'_>)
     match command {
         Command::Put(provider) => {
             check(provider)?;
+            if let Some(sealed) = provider.sealed() {
+                rotation::check_sealed(state, sealed)?;
+            }
             let old = state.providers.get(&provider.name).cloned();
             if let Some(old) = &old {
                 unindex(state, old);

@@ -14,7 +14,7 @@ use super::model::Model;
 use super::provider::{Kind, Provider};
 use super::secret::Secret;
 use super::setting::Setting;
-use super::{Context, config, deployment, key, model, provider, secret, setting};
+use super::{Context, config, deployment, key, model, provider, rotation, secret, setting};
 use crate::State;
 use crate::command::{Outcome, RejectClass, Reply};
 use crate::ids::{KeyId, Millis};
@@ -80,6 +80,8 @@ pub fn fate(table: u8) -> Option<Fate> {
         Counter::TABLE | Lease::TABLE => Some(Fate::Left),
         // Nodes, join tokens (they pin the old authority), wraps, remembered requests, the clock, removed nodes, events, restores.
         1 | 6 | 8 | 9 | 10 | 11 | 14 | Restore::TABLE => Some(Fate::Left),
+        // Which keys are in use and who has them.
+        rotation::Rotation::TABLE | rotation::Holding::TABLE => Some(Fate::Left),
         _ => None,
     }
 }
@@ -328,6 +330,8 @@ fn put_data_keys(state: &mut State, keys: &[Secret], ctx: &mut Context<'_>) -> R
             let hint = format!("`{}` is not the name of a data key", key.name);
             return Err(Reject::Bad { field: "a data key".to_owned(), hint });
         }
+        rotation::check_sealed(state, &key.sealed)
+            .map_err(|e| Reject::Bad { field: "a data key".to_owned(), hint: e.to_string() })?;
         if !state.secrets.contains(&key.name) {
             state.secrets.put(ctx.out, key.name.clone(), key.clone());
         }
@@ -344,6 +348,7 @@ fn end(state: &mut State, backup: &String, ctx: &mut Context<'_>) -> Result<(), 
         Some(restore) if restore.ended_at.is_none() => {
             let row = Restore { ended_at: Some(ctx.now), ..(*restore).clone() };
             state.restores.put(ctx.out, backup.clone(), row);
+            rotation::restored(state, ctx);
             Ok(())
         }
         // Asked for twice.

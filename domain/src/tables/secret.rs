@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Context;
+use super::{Context, rotation};
 use crate::State;
 use crate::command::{Outcome, RejectClass, Reply};
 use crate::ids::NodeId;
@@ -18,6 +18,10 @@ pub struct Sealed {
     /// Ciphertext and tag.
     #[serde(with = "serde_bytes")]
     pub bytes: Vec<u8>,
+    /// The data key it was sealed under, by its mark; none of what was sealed before keys could be replaced, or under
+    /// another kind of key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 impl std::fmt::Debug for Sealed {
@@ -26,6 +30,12 @@ impl std::fmt::Debug for Sealed {
     }
 }
 
+/// The authority that signs nodes' certificates.
+pub const CA: &str = "ca";
+/// The authority that is to follow it, while nodes learn to trust it.
+pub const NEXT_CA: &str = "ca-next";
+/// The keys that gossip's packets are sealed under.
+pub const GOSSIP: &str = "gossip";
 /// What precedes the names of data keys that were this cluster's, or another's whose backup was restored here.
 const DATA_KEY: &str = "data-key:";
 
@@ -39,15 +49,20 @@ pub fn is_data_key(name: &str) -> bool {
     name.starts_with(DATA_KEY)
 }
 
+/// The marks of all data keys that are kept beside the present one.
+pub fn data_keys(state: &State) -> impl Iterator<Item = &str> {
+    state.secrets.iter().filter_map(|(name, _)| name.strip_prefix(DATA_KEY))
+}
+
 /// Whether a secret belongs to the cluster's own working, which no backup carries over to another one.
 pub fn is_own(name: &str) -> bool {
-    matches!(name, "ca" | "gossip") || is_data_key(name)
+    matches!(name, CA | NEXT_CA | GOSSIP) || is_data_key(name)
 }
 
 /// A named secret of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Secret {
-    /// Its name: `ca`, `gossip`.
+    /// Its name: `ca`, `ca-next`, `gossip`, or a data key's.
     pub name: String,
     /// The part everybody may know, e.g. the CA's certificate as PEM.
     pub public: String,
@@ -70,6 +85,9 @@ pub struct Wrap {
     pub ephemeral: Vec<u8>,
     /// The sealed data key.
     pub sealed: Sealed,
+    /// Which data key it is, by its mark; none of one that was wrapped before keys could be replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 impl Row for Wrap {
@@ -94,25 +112,38 @@ pub enum Reject {
     /// The node is not in the cluster.
     #[error("there is no node {0} to give secrets to")]
     NoNode(NodeId),
+    /// It was sealed, or holds a key, that was replaced meanwhile.
+    #[error("it was sealed under a data key that was replaced meanwhile: try again")]
+    OldKey,
 }
 
 impl Reject {
     pub(crate) fn class(&self) -> RejectClass {
-        RejectClass::NotFound
+        match self {
+            Reject::NoNode(_) => RejectClass::NotFound,
+            Reject::OldKey => RejectClass::Conflict,
+        }
     }
 }
 
 pub(crate) fn apply(state: &mut State, command: &Command, ctx: &mut Context<'_>) -> Outcome {
     match command {
-        Command::Put(secret) => state.secrets.put(ctx.out, secret.name.clone(), secret.clone()),
+        Command::Put(secret) => {
+            rotation::check_sealed(state, &secret.sealed)?;
+            state.secrets.put(ctx.out, secret.name.clone(), secret.clone());
+        }
         Command::Grant(wrap) => {
             if !state.nodes.contains(&wrap.node) {
                 return Err(Reject::NoNode(wrap.node).into());
             }
+            // Who wrapped it may not have heard of the newest key yet: a voter with an old one would open nothing.
+            rotation::check_wrap(state, wrap)?;
             state.wraps.put(ctx.out, wrap.node, wrap.clone());
         }
         Command::Withdraw(node) => {
-            state.wraps.remove(ctx.out, node);
+            if state.wraps.remove(ctx.out, node) {
+                rotation::kept_by(state, *node, ctx);
+            }
         }
     }
     Ok(Reply::Done)

@@ -33,7 +33,7 @@ fn a_key(name: &str, first: u8) -> Command {
 }
 
 fn sealed() -> Sealed {
-    Sealed { nonce: vec![0; 12], bytes: vec![1; 32] }
+    Sealed { nonce: vec![0; 12], bytes: vec![1; 32], key: None }
 }
 
 /// A cluster in use: placed deployments, a provider with a key, two API keys, secrets of its own.

@@ -154,8 +154,8 @@ fn who_keeps_the_data_key_is_not_removed_while_it_takes_part() {
     let mut world = World::with_nodes(&[("a", 0), ("b", 0), ("c", 0)]);
     let remove = |id| Command::Node(node::Command::Remove { id: NodeId(id) });
     let grant = |world: &mut World, id| {
-        let sealed = Sealed { nonce: vec![0; 12], bytes: vec![0; 48] };
-        let wrap = Wrap { node: NodeId(id), ephemeral: vec![0; 32], sealed };
+        let sealed = Sealed { nonce: vec![0; 12], bytes: vec![0; 48], key: None };
+        let wrap = Wrap { node: NodeId(id), ephemeral: vec![0; 32], sealed, key: None };
         world.apply(Command::Secret(secret::Command::Grant(wrap))).unwrap();
     };
     grant(&mut world, 1);

@@ -27,6 +27,9 @@ use crate::time_text::rfc3339;
 
 /// How many bytes of rows come in one line, unless a single row is larger.
 const PAGE_BYTES: usize = 256 * 1024;
+/// How often the data keys are asked for until they fit what is to be backed up, and the pause between.
+const KEYS_TRIES_MAX: u32 = 10;
+const KEYS_PAUSE: std::time::Duration = std::time::Duration::from_millis(300);
 /// Bytes of a public key.
 const PUBLIC_LEN: usize = 32;
 
@@ -40,12 +43,29 @@ pub(crate) async fn stream(
     let proof = auth::text(&headers).ok_or_else(Problem::no_key)?;
     // Everything acknowledged before the request is in it.
     app.deps.proposer.barrier().await?;
-    let data_keys = app.deps.vault.export_data_keys(&recipient, proof).await?;
-    let view = app.deps.view.load();
+    let (view, data_keys) = with_keys(&app, &recipient, proof).await?;
     let head = line(&json!({ "head": head(&app, &view, &data_keys) }));
     let lines = stream::unfold(Reading { view, after: Vec::new(), rows: 0, ended: false }, Reading::next);
     let body = Body::from_stream(futures::StreamExt::chain(stream::iter([head]), lines));
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], body).into_response())
+}
+
+/// A view, and all data keys that something in it may be sealed under: the data key may be replaced between the two.
+async fn with_keys(
+    app: &App,
+    recipient: &[u8; PUBLIC_LEN],
+    proof: &str,
+) -> Result<(Arc<View>, Vec<Wrap>), Problem> {
+    for _ in 0..KEYS_TRIES_MAX {
+        let data_keys = app.deps.vault.export_data_keys(recipient, proof).await?;
+        let view = app.deps.view.load();
+        if domain::rotation::covered_by(&view.state, &data_keys) {
+            return Ok((view, data_keys));
+        }
+        tokio::time::sleep(KEYS_PAUSE).await;
+    }
+    let message = "the data key was being replaced: make the backup again in a moment";
+    Err(Problem::unavailable("vault_unavailable", message))
 }
 
 fn recipient(uri: &Uri) -> Result<[u8; PUBLIC_LEN], Problem> {

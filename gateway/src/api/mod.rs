@@ -18,6 +18,7 @@ pub(crate) mod providers;
 pub(crate) mod rebalance;
 pub(crate) mod registry;
 pub(crate) mod restore;
+pub(crate) mod rotations;
 pub(crate) mod settings;
 pub(crate) mod status;
 pub(crate) mod tokens;

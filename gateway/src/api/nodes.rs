@@ -4,11 +4,12 @@ use axum::Json;
 use axum::extract::{Path, State};
 use domain::decide::placement::{self, Held, Problem as Placement};
 use domain::node::{Command, Node, Standing};
-use domain::{Command as Change, Health, NodeId, View};
+use domain::{Command as Change, Health, NodeId, View, rotation};
 use serde_json::{Value, json};
 
 use super::Answer;
 use super::explain::in_words;
+use super::rotations::certificate;
 use crate::changes::Changes;
 use crate::extract::{App, Fresh, MayAdmin, MayRead};
 use crate::problem::Problem;
@@ -80,6 +81,7 @@ fn shape(view: &View, node: &Node, held: &Held) -> Value {
         "replicas": here().count(),
         "capacity": node.capacity,
         "joined_at": rfc3339(node.joined_at),
+        "certificate": certificate(view.state.holdings.get(&node.id).map(|row| &**row)),
     })
 }
 
@@ -173,6 +175,17 @@ pub(crate) async fn leave(
         || gone(&id),
         |id| Json(json!({ "id": id.to_string(), "standing": standing(Standing::Leaving) })),
     ))
+}
+
+pub(crate) async fn renew(
+    State(app): State<App>,
+    MayAdmin(changes): MayAdmin,
+    Path(id): Path<String>,
+) -> Answer {
+    let view = app.deps.view.load();
+    let node = find(&view, &id)?;
+    changes.commit(&app, Change::Rotation(rotation::Command::Renew(node.id))).await?;
+    Ok(Json(shape(&view, node, &held(&app, &view))))
 }
 
 /// Says what was removed in the request's own words: a repetition knows nothing else, and answers the same.

@@ -106,8 +106,8 @@ impl Wrapped {
             hex::decode(text)
                 .map_err(|_| Problem::bad_param("data_keys", "`data_keys` must be in hexadecimal digits"))
         };
-        let sealed = Sealed { nonce: bytes(&self.nonce)?, bytes: bytes(&self.sealed)? };
-        Ok(Wrap { node, ephemeral: bytes(&self.ephemeral)?, sealed })
+        let sealed = Sealed { nonce: bytes(&self.nonce)?, bytes: bytes(&self.sealed)?, key: None };
+        Ok(Wrap { node, ephemeral: bytes(&self.ephemeral)?, sealed, key: None })
     }
 }
 

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::health::degraded;
 use super::nodes::health;
+use super::rotations;
 use crate::extract::{App, Fresh, MayRead};
 
 pub(crate) async fn show(State(app): State<App>, _: MayRead, Fresh(view): Fresh) -> Json<Value> {
@@ -104,5 +105,6 @@ fn warnings(view: &View, contact: Contact) -> Vec<String> {
     } else if view.leader.is_none() {
         warnings.push("no leader is known: metadata cannot change just now".to_owned());
     }
+    warnings.extend(rotations::warnings(view));
     warnings
 }

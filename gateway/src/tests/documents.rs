@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::bed::*;
 use crate::api::docs::schemas;
-use crate::api::{deploy, deployments, keys, providers, registry, restore, settings, tokens};
+use crate::api::{deploy, deployments, keys, providers, registry, restore, rotations, settings, tokens};
 use crate::routes::ROUTES;
 
 async fn open(bed: &Bed, method: Method, path: &str) -> Got {
@@ -97,6 +97,7 @@ fn every_body_has_a_schema_whose_example_is_understood() {
     check::<restore::RestoreEnd>(&schemas, "RestoreEnd");
     check::<deployments::PolicyRequest>(&schemas, "PolicyRequest");
     check::<settings::MovesRequest>(&schemas, "MovesRequest");
+    check::<rotations::RotationRequest>(&schemas, "RotationRequest");
     check::<settings::QuotaRequest>(&schemas, "QuotaRequest");
     for body in ROUTES.iter().filter_map(|route| route.body) {
         assert!(schemas[body].is_object(), "{body}");

@@ -216,7 +216,7 @@ impl TokenMint for Rest {
 impl Vault for Rest {
     async fn seal(&self, context: &str, clear: &[u8]) -> Result<Sealed, VaultError> {
         let bytes = clear.iter().map(|b| b ^ 0x55).collect();
-        Ok(Sealed { nonce: context.as_bytes().to_vec(), bytes })
+        Ok(Sealed { nonce: context.as_bytes().to_vec(), bytes, key: None })
     }
     async fn open_provider_key(&self, _: &provider::Provider) -> Result<Option<String>, VaultError> {
         Ok(None)
@@ -226,7 +226,7 @@ impl Vault for Rest {
             return Err(VaultError::NotAllowed);
         }
         let sealed = self.seal("data key", public).await?;
-        Ok(vec![Wrap { node: NodeId(0), ephemeral: public.to_vec(), sealed }])
+        Ok(vec![Wrap { node: NodeId(0), ephemeral: public.to_vec(), sealed, key: None }])
     }
     async fn import_data_keys(&self, wraps: &[Wrap]) -> Result<Vec<secret::Secret>, VaultError> {
         let name = secret::data_key_name("1");

@@ -1,8 +1,8 @@
 //! The cluster's own certificate authority: made at bootstrap, its key sealed in metadata, used by nodes that hold the
-//! data key to sign newcomers. Ed25519 throughout, so that nothing but the seed decides what is signed. Certificates carry
-//! no useful expiry: every call is checked against the current membership instead, and rotation replaces them.
+//! data key to sign newcomers and to renew members' certificates. Ed25519 throughout, so that nothing but the seed decides
+//! what is signed. The authority's own certificate carries no useful expiry; it is replaced on an operator's word.
 
-use domain::NodeId;
+use domain::{Millis, NodeId};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose,
     IsCa, Issuer, KeyPair, KeyUsagePurpose,
@@ -71,15 +71,42 @@ impl Authority {
 
     /// Signs a node's request. Only its public key is taken from the request (whose own signature is checked); the name
     /// is the node's id, whatever was asked for.
-    pub fn sign(&self, node: NodeId, request_der: &[u8]) -> Result<Vec<u8>, Error> {
+    pub fn sign(&self, node: NodeId, request_der: &[u8], not_after: Millis) -> Result<Vec<u8>, Error> {
         let der = CertificateSigningRequestDer::from(request_der);
         let mut request = CertificateSigningRequestParams::from_der(&der).map_err(bad)?;
         request.params = node_params(node)?;
+        let seconds = i64::try_from(not_after / 1000).map_err(bad)?;
+        request.params.not_after = time::OffsetDateTime::from_unix_timestamp(seconds).map_err(bad)?;
         let key = key_pair(&self.key_der)?;
         let ca = CertificateDer::from(self.certificate.as_slice());
         let issuer = Issuer::from_ca_cert_der(&ca, &key).map_err(bad)?;
         Ok(request.signed_by(&issuer).map_err(bad)?.der().to_vec())
     }
+}
+
+const DAY_MS: Millis = 24 * 60 * 60 * 1000;
+/// Ends of certificates are multiples of this: the same request is signed the same way for a while.
+pub(crate) const QUANTUM_MS: Millis = 60 * DAY_MS;
+/// A certificate that is good for less is renewed.
+const LEFT_MS_MIN: Millis = 45 * DAY_MS;
+/// And so is one that is good for more, as all were that older versions signed.
+const LEFT_MS_MAX: Millis = 400 * DAY_MS;
+
+/// Until when a certificate is good that is signed now: 60 to 120 days.
+pub fn lifetime(now: Millis) -> Millis {
+    (now / QUANTUM_MS + 2) * QUANTUM_MS
+}
+
+/// Whether a certificate that is good until then is to be renewed.
+pub(crate) fn is_due(not_after: Millis, now: Millis) -> bool {
+    let left = not_after.saturating_sub(now);
+    !(LEFT_MS_MIN..LEFT_MS_MAX).contains(&left)
+}
+
+/// Until when a certificate is good.
+pub(crate) fn not_after(certificate_der: &[u8]) -> Result<Millis, Error> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate_der).map_err(bad)?;
+    Ok(Millis::try_from(parsed.validity().not_after.timestamp()).map_err(bad)? * 1000)
 }
 
 /// A request for a certificate, made by the node that holds the key (PKCS#8 DER).
@@ -115,7 +142,10 @@ mod tests {
         assert_eq!(ca.certificate(), Authority::create(&[7; 32]).unwrap().certificate());
         let request = request(NodeId(5), &pkcs8(&[9; 32])).unwrap();
         let reopened = Authority::open(Zeroizing::new(ca.key().to_vec()), ca.certificate().to_vec());
-        assert_eq!(ca.sign(NodeId(5), &request).unwrap(), reopened.sign(NodeId(5), &request).unwrap());
+        let end = lifetime(DAY_MS);
+        let certificate = ca.sign(NodeId(5), &request, end).unwrap();
+        assert_eq!(certificate, reopened.sign(NodeId(5), &request, end).unwrap());
+        assert_eq!(not_after(&certificate).unwrap(), end);
     }
 
     #[test]
@@ -124,6 +154,14 @@ mod tests {
         let mut request = request(NodeId(5), &pkcs8(&[9; 32])).unwrap();
         let last = request.len() - 1;
         request[last] ^= 1;
-        assert!(ca.sign(NodeId(5), &request).is_err());
+        assert!(ca.sign(NodeId(5), &request, DAY_MS).is_err());
+    }
+
+    #[test]
+    fn a_certificate_is_renewed_well_before_its_end_and_a_new_one_is_not() {
+        for now in (0..400).map(|day| day * DAY_MS) {
+            assert!(!is_due(lifetime(now), now), "{now}");
+            assert!(is_due(now + 44 * DAY_MS, now) && is_due(now + 9_000 * DAY_MS, now) && is_due(0, now));
+        }
     }
 }

@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use actors::Service;
 use actors::ports::VaultError;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
-use domain::State;
 use domain::key::Scope;
 use domain::secret::{Secret, Wrap, data_key_name, is_data_key};
+use domain::{State, View};
 use futures::FutureExt as _;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -42,38 +44,64 @@ struct ImportAsk {
     keys: Vec<ByteBuf>,
 }
 
-/// The data keys of restored backups, opened with the present one; a damaged one is left out.
+/// The data keys that are kept beside the present one: its predecessor's, and those of restored backups. Each opens with the
+/// present one or with another of them; a damaged one is left out.
 pub(crate) fn old_keys(state: &State, key: &Key) -> Vec<Key> {
-    let rows = state.secrets.rows().filter(|row| is_data_key(&row.name));
-    rows.filter_map(|row| as_key(&seal::open(key, &row.name, &row.sealed).ok()?)).collect()
+    let mut rows: Vec<_> = state.secrets.rows().filter(|row| is_data_key(&row.name)).collect();
+    let mut keys = vec![key.clone()];
+    let mut tried = 0;
+    while let Some(opener) = keys.get(tried).cloned() {
+        rows.retain(|row| {
+            let found = seal::open(&opener, &row.name, &row.sealed).ok().and_then(|clear| as_key(&clear));
+            let shut = found.is_none();
+            keys.extend(found);
+            shut
+        });
+        tried += 1;
+    }
+    keys.split_off(1)
 }
 
 fn as_key(clear: &[u8]) -> Option<Key> {
     clear.try_into().ok().map(Zeroizing::new)
 }
 
-/// The name a data key is kept under.
-fn name(key: &Key) -> String {
+/// What tells a data key from others, and tells nothing of it.
+pub(crate) fn mark(key: &Key) -> String {
     let digest = Sha256::new().chain_update(b"llmhub data key").chain_update(**key).finalize();
-    data_key_name(&hex::encode(&digest[..8]))
+    hex::encode(&digest[..8])
+}
+
+/// A certificate as the secrets table has it.
+pub(crate) fn certificate(public: &str) -> Result<Vec<u8>, VaultError> {
+    STANDARD_NO_PAD.decode(public).map_err(|_| VaultError::Damaged)
 }
 
 pub(crate) async fn export(safe: &Safe, public: &[u8], proof: &str) -> Result<Vec<Wrap>, VaultError> {
-    if let Some(key) = safe.data_key() {
-        return wrap_all(safe, &key, public, proof);
+    let view = safe.view.load();
+    if let Some(key) = safe.data_key(&view) {
+        return wrap_all(safe, (&view, &key), public, proof);
     }
     let ask = ExportAsk { public: public.to_vec(), proof: proof.to_owned() };
     let answer = safe.ask_holders(EXPORT, encode(&ask)?).await?;
     rmp_serde::from_slice(&answer).map_err(|_| VaultError::Damaged)
 }
 
-fn wrap_all(safe: &Safe, key: &Key, public: &[u8], proof: &str) -> Result<Vec<Wrap>, VaultError> {
-    let view = safe.view.load();
+fn wrap_all(
+    safe: &Safe,
+    (view, key): (&View, &Key),
+    public: &[u8],
+    proof: &str,
+) -> Result<Vec<Wrap>, VaultError> {
     if !is_admin(&view.state, proof) {
         return Err(VaultError::NotAllowed);
     }
     let keys = std::iter::once(key.clone()).chain(old_keys(&view.state, key));
-    keys.map(|key| seal::wrap(&key, NO_NODE, public, &*safe.entropy)).collect()
+    let wrapped = |key: Key| {
+        let wrap = seal::wrap(&key, NO_NODE, public, &*safe.entropy)?;
+        Ok(Wrap { key: Some(mark(&key)), ..wrap })
+    };
+    keys.map(wrapped).collect()
 }
 
 fn is_admin(state: &State, text: &str) -> bool {
@@ -89,18 +117,19 @@ pub(crate) async fn import(safe: &Safe, wraps: &[Wrap]) -> Result<Vec<Secret>, V
         .take(KEYS_MAX)
         .map(|wrap| seal::unwrap(&mine(wrap)?, &safe.secret))
         .collect::<Result<_, _>>()?;
-    if let Some(key) = safe.data_key() {
-        return seal_all(safe, &key, &keys);
+    let view = safe.view.load();
+    if let Some(key) = safe.data_key(&view) {
+        return seal_all(safe, (&view, &key), &keys);
     }
     let ask = ImportAsk { keys: keys.iter().map(|key| ByteBuf::from(key.to_vec())).collect() };
     let answer = safe.ask_holders(IMPORT, encode(&ask)?).await?;
     rmp_serde::from_slice(&answer).map_err(|_| VaultError::Damaged)
 }
 
-fn seal_all(safe: &Safe, key: &Key, old: &[Key]) -> Result<Vec<Secret>, VaultError> {
+fn seal_all(safe: &Safe, (view, key): (&View, &Key), old: &[Key]) -> Result<Vec<Secret>, VaultError> {
     let sealed = |old: &Key| {
-        let name = name(old);
-        let sealed = seal::seal(key, &name, &**old, &*safe.entropy)?;
+        let name = data_key_name(&mark(old));
+        let sealed = safe.seal_in(view, &name, &**old)?;
         Ok(Secret { name, public: String::new(), sealed })
     };
     old.iter().filter(|old| !bool::from(old.ct_eq(&**key))).map(sealed).collect()
@@ -126,16 +155,19 @@ pub(crate) fn services(safe: &Arc<Safe>) -> [(&'static str, Service); 2] {
 
 fn answer_export(safe: &Safe, body: &[u8]) -> Result<Bytes, String> {
     let ask: ExportAsk = rmp_serde::from_slice(body).map_err(|e| e.to_string())?;
-    let key = safe.data_key().ok_or("this node does not hold the data key")?;
-    let wraps = wrap_all(safe, &key, &ask.public, &ask.proof).map_err(|e| e.to_string())?;
+    let view = safe.view.load();
+    let key = safe.data_key(&view).ok_or("this node does not hold the data key")?;
+    let wraps = wrap_all(safe, (&view, &key), &ask.public, &ask.proof).map_err(|e| e.to_string())?;
     encode(&wraps).map_err(|e| e.to_string())
 }
 
 fn answer_import(safe: &Safe, body: &[u8]) -> Result<Bytes, String> {
     let ask: ImportAsk = rmp_serde::from_slice(body).map_err(|e| e.to_string())?;
-    let key = safe.data_key().ok_or("this node does not hold the data key")?;
+    let view = safe.view.load();
+    let key = safe.data_key(&view).ok_or("this node does not hold the data key")?;
     let keys: Option<Vec<Key>> = ask.keys.iter().take(KEYS_MAX).map(|bytes| as_key(bytes)).collect();
-    let secrets = seal_all(safe, &key, &keys.ok_or("a data key has 32 bytes")?).map_err(|e| e.to_string())?;
+    let keys = keys.ok_or("a data key has 32 bytes")?;
+    let secrets = seal_all(safe, (&view, &key), &keys).map_err(|e| e.to_string())?;
     encode(&secrets).map_err(|e| e.to_string())
 }
 

@@ -17,8 +17,11 @@ const KEY_FILE: &str = "node.key";
 const CERT_FILE: &str = "node.crt";
 const CA_FILE: &str = "ca.crt";
 const GOSSIP_FILE: &str = "gossip.sealed";
+/// Certificates that replaced those of the two files above, which are kept for people to look at.
+const RENEWED_FILE: &str = "certificates.json";
 
 /// The seed of a node's keys.
+#[derive(Clone)]
 pub(crate) struct NodeKey(Zeroizing<[u8; 32]>);
 
 impl NodeKey {
@@ -86,8 +89,31 @@ pub(crate) struct Stored {
 pub(crate) struct Certificates {
     /// Its own, DER.
     pub node: Vec<u8>,
-    /// The cluster's CA, DER.
-    pub ca: Vec<u8>,
+    /// The authorities it trusts, DER: the one that signed its own first.
+    pub authorities: Vec<Vec<u8>>,
+}
+
+impl Certificates {
+    /// The certificate of the authority that signed the node's own.
+    pub(crate) fn issuer(&self) -> &[u8] {
+        self.authorities.first().map_or(&[], Vec::as_slice)
+    }
+}
+
+/// What `certificates.json` says, in hexadecimal digits.
+#[derive(Serialize, Deserialize)]
+struct CertificatesFile {
+    node: String,
+    authorities: Vec<String>,
+}
+
+impl TryFrom<CertificatesFile> for Certificates {
+    type Error = hex::FromHexError;
+
+    fn try_from(file: CertificatesFile) -> Result<Self, Self::Error> {
+        let authorities = file.authorities.iter().map(hex::decode).collect::<Result<_, _>>()?;
+        Ok(Self { node: hex::decode(file.node)?, authorities })
+    }
 }
 
 /// Reads the identity; `None` on an empty data directory.
@@ -102,12 +128,43 @@ pub(crate) async fn load(files: &dyn Files) -> Result<Option<Stored>, Error> {
     let mut seed = Zeroizing::new([0; 32]);
     hex::decode_to_slice(hex_key.trim_ascii(), &mut *seed)
         .map_err(|_| bad(KEY_FILE, "it does not hold 64 hexadecimal digits".into()))?;
-    let certificates = match (read(files, CERT_FILE).await?, read(files, CA_FILE).await?) {
-        (Some(node), Some(ca)) => Some(Certificates { node: node.to_vec(), ca: ca.to_vec() }),
-        _ => None,
-    };
+    let certificates = certificates(files).await?;
     let NodeFile { id, name, complete } = node;
     Ok(Some(Stored { id, name, key: NodeKey(seed), complete, certificates }))
+}
+
+async fn certificates(files: &dyn Files) -> Result<Option<Certificates>, Error> {
+    if let Some(text) = read(files, RENEWED_FILE).await? {
+        let bad = |e: String| Error::Files {
+            file: RENEWED_FILE,
+            reason: format!("{e}; restore it from a backup, or wipe the directory"),
+        };
+        let file: CertificatesFile = serde_json::from_slice(&text).map_err(|e| bad(e.to_string()))?;
+        return Certificates::try_from(file).map(Some).map_err(|e| bad(e.to_string()));
+    }
+    Ok(match (read(files, CERT_FILE).await?, read(files, CA_FILE).await?) {
+        (Some(node), Some(ca)) => Some(Certificates { node: node.to_vec(), authorities: vec![ca.to_vec()] }),
+        _ => None,
+    })
+}
+
+/// Writes certificates that replace those there are: all of them in one file, so that they always fit together.
+pub(crate) async fn put_certificates(files: &dyn Files, certificates: &Certificates) -> Result<(), Error> {
+    let Certificates { node, authorities } = certificates;
+    let file = CertificatesFile {
+        node: hex::encode(node),
+        authorities: authorities.iter().map(hex::encode).collect(),
+    };
+    let text = serde_json::to_vec_pretty(&file)
+        .map_err(|e| Error::Files { file: RENEWED_FILE, reason: e.to_string() })?;
+    write(files, RENEWED_FILE, &text).await?;
+    write(files, CERT_FILE, node).await?;
+    write(files, CA_FILE, certificates.issuer()).await
+}
+
+/// Writes the gossip keys, sealed, in place of those there are.
+pub(crate) async fn put_gossip_keys(files: &dyn Files, sealed: &[u8]) -> Result<(), Error> {
+    write(files, GOSSIP_FILE, sealed).await
 }
 
 /// Draws and writes a new, incomplete identity.
@@ -134,9 +191,8 @@ pub(crate) async fn complete(
     certificates: &Certificates,
     sealed_gossip_keys: &[u8],
 ) -> Result<(), Error> {
-    write(files, CERT_FILE, &certificates.node).await?;
-    write(files, CA_FILE, &certificates.ca).await?;
-    write(files, GOSSIP_FILE, sealed_gossip_keys).await?;
+    put_certificates(files, certificates).await?;
+    put_gossip_keys(files, sealed_gossip_keys).await?;
     write_node(files, id, name, true).await
 }
 

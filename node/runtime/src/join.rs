@@ -5,16 +5,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::ports::{ProposeError, Proposer, ViewCell};
+use actors::ports::{Clock, ProposeError, Proposer, ViewCell};
 use domain::node::Standing;
-use domain::{Command, Health, NodeId, Reject, TokenId, node, token};
+use domain::{Command, Health, NodeId, Reject, TokenId, node, rotation, token};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 use wire::net::{BoxIo, Network};
 
-use crate::authority::fingerprint;
+use crate::authority::{Authority, QUANTUM_MS, fingerprint, lifetime};
 use crate::error::Error;
+use crate::escrow;
 use crate::identity::Certificates;
 use crate::token::{JoinToken, token_hash};
 use crate::vault::Safe;
@@ -54,6 +55,9 @@ enum Answer {
         certificate: Vec<u8>,
         #[serde(with = "serde_bytes")]
         ca: Vec<u8>,
+        /// Other authorities that are trusted while one follows another.
+        #[serde(default)]
+        others: Vec<serde_bytes::ByteBuf>,
         #[serde(with = "serde_bytes")]
         gossip_keys: Vec<u8>,
         peers: Vec<(NodeId, String)>,
@@ -94,13 +98,15 @@ pub(crate) async fn ask(
         let mut foreign = 0;
         for addr in &queue {
             match exchange(network, addr, token, &question).await {
-                Ok(Answer::Welcome { certificate, ca, gossip_keys, peers }) => {
-                    if fingerprint(&ca) != token.ca_sha256 {
+                Ok(Answer::Welcome { certificate, ca, others, gossip_keys, peers }) => {
+                    let others = others.into_iter().map(serde_bytes::ByteBuf::into_vec);
+                    let authorities: Vec<Vec<u8>> = std::iter::once(ca).chain(others).collect();
+                    if !authorities.iter().any(|ca| fingerprint(ca) == token.ca_sha256) {
                         return Err(Error::JoinFailed(format!(
                             "{addr} belongs to another cluster than the token"
                         )));
                     }
-                    let certificates = Certificates { node: certificate, ca };
+                    let certificates = Certificates { node: certificate, authorities };
                     return Ok(Welcome { certificates, gossip_keys: gossip_keys.into(), peers });
                 }
                 Ok(Answer::No(why)) => return Err(Error::Refused(why)),
@@ -109,7 +115,10 @@ pub(crate) async fn ask(
                 // Whoever does not prove to belong to the token's cluster will not a second later either.
                 Err(e) if e.kind() == std::io::ErrorKind::InvalidData => {
                     foreign += 1;
-                    last = format!("{addr} does not belong to the cluster that made the token ({e})");
+                    last = format!(
+                        "{addr} does not belong to the cluster that made the token, or that has a new authority \
+                         since: make another token ({e})"
+                    );
                 }
                 Err(e) => last = format!("{addr}: {e}"),
             }
@@ -151,13 +160,20 @@ pub(crate) struct Doorman {
     view: ViewCell,
     proposer: Arc<dyn Proposer>,
     safe: Arc<Safe>,
+    clock: Arc<dyn Clock>,
     places: Semaphore,
 }
 
 impl Doorman {
     /// A doorman of this node.
-    pub(crate) fn new(me: NodeId, view: ViewCell, proposer: Arc<dyn Proposer>, safe: Arc<Safe>) -> Arc<Self> {
-        Arc::new(Self { me, view, proposer, safe, places: Semaphore::new(EXCHANGES_MAX) })
+    pub(crate) fn new(
+        me: NodeId,
+        view: ViewCell,
+        proposer: Arc<dyn Proposer>,
+        safe: Arc<Safe>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
+        Arc::new(Self { me, view, proposer, safe, clock, places: Semaphore::new(EXCHANGES_MAX) })
     }
 
     /// Answers one newcomer's stream. Turns it away when too many are there.
@@ -191,7 +207,7 @@ impl Doorman {
         }
         // The same request is always signed the same way, so that the certificate tells a newcomer that asks again from
         // one that pretends to be it.
-        let certificate = match authority.sign(id, &certificate_request) {
+        let certificate = match self.sign(&authority, id, &certificate_request) {
             Ok(certificate) => certificate,
             Err(e) => return Answer::No(e.to_string()),
         };
@@ -206,12 +222,31 @@ impl Doorman {
         tracing::info!(node = %id, "let a node in");
         let view = self.view.load();
         let peers = view.state.nodes.rows().filter(|n| n.id != id);
+        // As they are now that its row is there: whoever takes the next step waits for it.
+        let trusted = rotation::authorities(&view.state);
+        let trusted = trusted.iter().filter_map(|public| escrow::certificate(public).ok());
+        let others = trusted.filter(|ca| ca != authority.certificate()).map(serde_bytes::ByteBuf::from);
         Answer::Welcome {
+            others: others.collect(),
             certificate,
             ca: authority.certificate().to_vec(),
             gossip_keys: gossip_keys.to_vec(),
             peers: peers.map(|n| (n.id, n.cluster_addr.clone())).collect(),
         }
+    }
+
+    fn sign(&self, authority: &Authority, node: NodeId, request: &[u8]) -> Result<Vec<u8>, Error> {
+        let now = self.clock.now();
+        let known = self.view.peek().state.nodes.get(&node).map(|row| row.cert_fingerprint.clone());
+        if let Some(known) = known {
+            // It was let in just before certificates began to be good for longer.
+            let end = lifetime(now.saturating_sub(QUANTUM_MS));
+            let before = authority.sign(node, request, end)?;
+            if fingerprint(&before)[..] == known {
+                return Ok(before);
+            }
+        }
+        authority.sign(node, request, lifetime(now))
     }
 
     /// Turns away who does not hold the secret of a token, before anything is written to the log for them.

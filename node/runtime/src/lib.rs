@@ -5,6 +5,7 @@
 pub mod authority;
 pub mod config;
 mod contacts;
+mod custody;
 pub mod env;
 mod error;
 mod escrow;
@@ -13,6 +14,7 @@ mod gossip_keys;
 mod handle;
 mod identity;
 mod join;
+mod keeper;
 mod ledger;
 pub mod mock_engine;
 mod publish;

@@ -30,7 +30,7 @@ pub fn seal(key: &Key, context: &str, clear: &[u8], entropy: &dyn Entropy) -> Re
     entropy.fill(&mut nonce);
     let payload = Payload { msg: clear, aad: context.as_bytes() };
     let bytes = cipher(key).encrypt(&Nonce::from(nonce), payload).map_err(|_| VaultError::Damaged)?;
-    Ok(Sealed { nonce: nonce.to_vec(), bytes })
+    Ok(Sealed { nonce: nonce.to_vec(), bytes, key: None })
 }
 
 /// Opens what [`seal`] sealed under the same key and context.
@@ -48,7 +48,7 @@ pub fn wrap(key: &Key, node: NodeId, public: &[u8], entropy: &dyn Entropy) -> Re
     let shared = secret.diffie_hellman(&PublicKey::from(public));
     let kek = agree(shared.as_bytes(), ephemeral.as_bytes(), &public);
     let sealed = seal(&kek, &node.to_string(), &**key, entropy)?;
-    Ok(Wrap { node, ephemeral: ephemeral.as_bytes().to_vec(), sealed })
+    Ok(Wrap { node, ephemeral: ephemeral.as_bytes().to_vec(), sealed, key: None })
 }
 
 /// Unwraps a key with the node's private key.

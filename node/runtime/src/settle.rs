@@ -45,7 +45,7 @@ pub(crate) async fn settle(config: &Config, env: &Env) -> Result<Settled, Error>
                 reason: "it is missing; restore it, or wipe the directory to join anew".to_owned(),
             })?;
             if let Some(token) = config.token.as_deref().and_then(|text| JoinToken::parse(text).ok())
-                && token.ca_sha256 != fingerprint(&certificates.ca)
+                && !certificates.authorities.iter().any(|ca| token.ca_sha256 == fingerprint(ca))
             {
                 return Err(Error::OtherCluster);
             }
@@ -62,8 +62,8 @@ pub(crate) async fn settle(config: &Config, env: &Env) -> Result<Settled, Error>
             let stored = identity::create(&*env.files, &*env.entropy, &config.name).await?;
             let authority = Authority::create(&seal::draw_key(&*env.entropy))?;
             let request = authority::request(stored.id, &stored.key.certificate_key())?;
-            let node = authority.sign(stored.id, &request)?;
-            let certificates = Certificates { node, ca: authority.certificate().to_vec() };
+            let node = authority.sign(stored.id, &request, authority::lifetime(env.clock.now()))?;
+            let certificates = Certificates { node, authorities: vec![authority.certificate().to_vec()] };
             let gossip_keys = gossip_keys::draw(&*env.entropy);
             Ok(Settled {
                 stored,

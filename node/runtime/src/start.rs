@@ -8,14 +8,14 @@ use std::time::Duration;
 use actors::ports::{Proposer, ViewCell};
 use actors::{Ports, Tree};
 use consensus::Consensus;
-use domain::provider::{Kind, Provider};
-use domain::{Command, NodeId, ProviderName, View, node, provider, secret};
+use domain::provider::{self, Provider};
+use domain::rotation::Kind;
+use domain::{Command, NodeId, ProviderName, View, node, secret};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use wire::door::Door;
 use wire::gossip::{Gossip, GossipConfig};
 use wire::http_client::HttpClient;
-use wire::net::Identity;
 use wire::raft::RaftClient;
 use wire::relay::RelayClient;
 use wire::streams::Streams;
@@ -29,6 +29,7 @@ use crate::follow::{self, Followers, GossipCell};
 use crate::handle::NodeHandle;
 use crate::identity;
 use crate::join::Doorman;
+use crate::keeper::{self, Badge, Keeper};
 use crate::ledger::Ledger;
 use crate::register::{Refusal, register};
 use crate::settle::{Origin, Settled, own_row, settle};
@@ -75,12 +76,8 @@ struct Ways {
 pub(crate) async fn start(config: Config, env: Env) -> Result<NodeHandle, Error> {
     let settled = settle(&config, &env).await?;
     let me = settled.stored.id;
-    env.network.assume(Identity {
-        node: me,
-        certificate: settled.certificates.node.clone(),
-        key: settled.stored.key.certificate_key().to_vec(),
-        ca: settled.certificates.ca.clone(),
-    });
+    env.network.assume(keeper::identity(me, &settled.certificates, &settled.stored.key));
+    let badge = Badge::new(settled.certificates.clone());
     let stop = CancellationToken::new();
     let (ground, rest) = lay_ground(&config, &env, &settled, &stop).await?;
     let Entry { admin_key, refusal } = enter(&config, &env, &settled, &ground, &stop).await?;
@@ -88,8 +85,10 @@ pub(crate) async fn start(config: Config, env: Env) -> Result<NodeHandle, Error>
     // Connections belong to whoever made them: what probes use is not what clients' calls use.
     let http = || Arc::new(HttpClient::new(env.network.clone()));
     let tree = grow_tree(&config, &env, &settled, &ground, &ways, http()).await?;
-    let gateway = open_gateway(&config, &env, &settled, &ground, &ways, &tree, http());
-    let doorman = Doorman::new(me, ground.view.clone(), ground.ledger.clone(), ground.safe.clone());
+    let gateway = open_gateway(&config, &env, &settled, &ground, &ways, &tree, (http(), &badge));
+    let Ground { view, ledger, safe, .. } = &ground;
+    let doorman = Doorman::new(me, view.clone(), ledger.clone(), safe.clone(), env.clock.clone());
+    keep_keys(&env, &settled, &ground, &ways, badge, &stop);
     let data = env.data();
     serve::rest(rest, &ways.door, gateway.clone(), doorman, &data, &stop);
     serve::clients(env.network.clone(), gateway.clone(), &data, &stop);
@@ -181,6 +180,7 @@ async fn connect(
     let door = Door::start(me, ground.streams.clone(), env.entropy.clone(), BTreeMap::new()).await;
     let door = Arc::new(door.map_err(|e| Error::Actors(e.to_string()))?);
     ground.safe.connect(door.clone());
+    let sealing = ground.view.peek().state.rotation(Kind::Gossip).and_then(|row| row.current.clone());
     let gossip = Gossip::start(
         GossipConfig {
             node: me,
@@ -190,7 +190,7 @@ async fn connect(
         },
         env.network.clone(),
         env.entropy.clone(),
-        gossip_keys::ring(&settled.gossip_keys)?,
+        gossip_keys::ring(&settled.gossip_keys, sealing.as_deref())?,
         publish::liveness(ground.view.clone()),
     );
     let gossip = GossipCell::new(tokio::sync::Mutex::new(Some(gossip)));
@@ -204,6 +204,31 @@ async fn connect(
     let following = follow::run(ground.view.clone(), followers, gossip.clone());
     tokio::spawn(stop.clone().run_until_cancelled_owned(following));
     Ok(Ways { door, relay, gossip })
+}
+
+/// Keeps the node's part of the cluster's keys up to date from here on.
+fn keep_keys(
+    env: &Env,
+    settled: &Settled,
+    ground: &Ground,
+    ways: &Ways,
+    badge: Badge,
+    stop: &CancellationToken,
+) {
+    let keeper = Keeper {
+        me: settled.stored.id,
+        key: settled.stored.key.clone(),
+        badge,
+        view: ground.view.clone(),
+        ledger: ground.ledger.clone(),
+        safe: ground.safe.clone(),
+        gossip: ways.gossip.clone(),
+        files: env.files.clone(),
+        clock: env.clock.clone(),
+        entropy: env.entropy.clone(),
+        network: env.network.clone(),
+    };
+    tokio::spawn(stop.clone().run_until_cancelled_owned(keeper.run()));
 }
 
 /// Starts the actors and opens their services, and the vault's, at the doorway.
@@ -245,7 +270,7 @@ fn open_gateway(
     ground: &Ground,
     ways: &Ways,
     tree: &Tree,
-    http: Arc<HttpClient>,
+    (http, badge): (Arc<HttpClient>, &Badge),
 ) -> gateway::Gateway {
     let deps = gateway::Deps {
         view: ground.view.clone(),
@@ -258,10 +283,7 @@ fn open_gateway(
         peers: ways.door.clone(),
         clock: env.clock.clone(),
         entropy: env.entropy.clone(),
-        tokens: Arc::new(Mint {
-            ca_sha256: fingerprint(&settled.certificates.ca),
-            entropy: env.entropy.clone(),
-        }),
+        tokens: Arc::new(Mint { badge: badge.clone(), entropy: env.entropy.clone() }),
         contacts: Arc::new(Heard {
             membership: tree.directory().membership().clone(),
             consensus: ground.consensus.clone(),
@@ -345,7 +367,7 @@ async fn bootstrap(
 fn mock_provider() -> Provider {
     Provider {
         name: ProviderName::from("mock"),
-        kind: Kind::Mock,
+        kind: provider::Kind::Mock,
         models: vec!["mock".to_owned(), "mock-embedding".to_owned()],
         revision: 0,
         created_at: 0,

@@ -6,7 +6,9 @@ use actors::ports::Entropy;
 use domain::TokenId;
 use sha2::{Digest, Sha256};
 
+use crate::authority::fingerprint;
 use crate::error::Error;
+use crate::keeper::Badge;
 
 const TOKEN_PREFIX: &str = "llmhub1";
 
@@ -76,18 +78,19 @@ pub fn api_key_hash(text: &str) -> Vec<u8> {
 pub const API_KEY_PREFIX_LEN: usize = 16;
 
 /// Makes join tokens that pin this cluster's CA.
-pub struct Mint {
-    /// SHA-256 of the CA's certificate.
-    pub ca_sha256: [u8; 32],
+pub(crate) struct Mint {
+    /// Where the CA's certificate is found.
+    pub(crate) badge: Badge,
     /// Chance.
-    pub entropy: Arc<dyn Entropy>,
+    pub(crate) entropy: Arc<dyn Entropy>,
 }
 
 impl gateway::TokenMint for Mint {
     fn mint(&self) -> gateway::Minted {
         let mut secret = [0; 32];
         self.entropy.fill(&mut secret);
-        let token = JoinToken { id: TokenId(self.entropy.draw()), secret, ca_sha256: self.ca_sha256 };
+        let ca_sha256 = fingerprint(self.badge.get().issuer());
+        let token = JoinToken { id: TokenId(self.entropy.draw()), secret, ca_sha256 };
         gateway::Minted { id: token.id, text: token.text(), hash: token.hash() }
     }
 }

@@ -10,9 +10,10 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
+use domain::decide::rotation::Step;
 use domain::provider::{Kind, Provider};
-use domain::secret::{Sealed, Secret, Wrap};
-use domain::{NodeId, ProviderName};
+use domain::secret::{CA, GOSSIP, Sealed, Secret, Wrap};
+use domain::{NodeId, ProviderName, View, rotation};
 use futures::FutureExt as _;
 use serde::{Deserialize, Serialize};
 use x25519_dalek::StaticSecret;
@@ -20,16 +21,12 @@ use zeroize::Zeroizing;
 
 use crate::authority::Authority;
 use crate::error::Error;
-use crate::escrow;
 use crate::seal::{self, Key};
+use crate::{custody, escrow};
 
 /// A data key, and the wrap it came out of: another wrap holds another key.
 type Unwrapped = Option<(Wrap, Key)>;
 
-/// Name of the CA's row in the secrets table.
-pub(crate) const CA: &str = "ca";
-/// Name of the gossip keys' row in the secrets table.
-pub(crate) const GOSSIP: &str = "gossip";
 /// Door topic: seal a provider's key.
 pub(crate) const SEAL: &str = "vault.seal";
 /// Door topic: open a provider's key.
@@ -77,10 +74,11 @@ impl Safe {
         *self.peers.lock().unwrap_or_else(PoisonError::into_inner) = Some(peers);
     }
 
-    /// The data key, if this node may hold it: it is forgotten when that is over.
-    pub(crate) fn data_key(&self) -> Option<Key> {
+    /// The data key of this view, if this node may hold it: it is forgotten when that is over. What is opened with it must
+    /// be of the same view: in another one, another key may be used.
+    pub(crate) fn data_key(&self, view: &View) -> Option<Key> {
         let mut kept = self.key.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.view.peek().state.wraps.get(&self.me) {
+        match view.state.wraps.get(&self.me) {
             None => *kept = None,
             Some(wrap) if kept.as_ref().is_some_and(|(of, _)| of == &**wrap) => {}
             Some(wrap) => {
@@ -91,25 +89,45 @@ impl Safe {
         kept.as_ref().map(|(_, key)| key.clone())
     }
 
+    /// Opens what is sealed under the data key, or under one that it replaces or that came with a backup.
+    pub(crate) fn open(
+        &self,
+        view: &View,
+        context: &str,
+        sealed: &Sealed,
+    ) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        let key = self.data_key(view).ok_or_else(no_key)?;
+        seal::open(&key, context, sealed).or_else(|damaged| {
+            let old = escrow::old_keys(&view.state, &key);
+            old.iter().find_map(|key| seal::open(key, context, sealed).ok()).ok_or(damaged)
+        })
+    }
+
+    /// Seals under the data key of this view, and says which it is where that is understood.
+    pub(crate) fn seal_in(&self, view: &View, context: &str, clear: &[u8]) -> Result<Sealed, VaultError> {
+        let key = self.data_key(view).ok_or_else(no_key)?;
+        let sealed = seal::seal(&key, context, clear, &*self.entropy)?;
+        Ok(Sealed { key: marks(view).then(|| escrow::mark(&key)), ..sealed })
+    }
+
     /// The authority that signs newcomers, if this node holds the data key.
     pub(crate) fn authority(&self) -> Option<Result<Authority, VaultError>> {
-        let key = self.data_key()?;
         let view = self.view.load();
+        self.data_key(&view)?;
         let row = view.state.secrets.get(&CA.to_owned())?;
         let open = || {
-            let der = seal::open(&key, CA, &row.sealed)?;
-            let certificate = STANDARD_NO_PAD.decode(&row.public).map_err(|_| VaultError::Damaged)?;
-            Ok(Authority::open(der, certificate))
+            let der = self.open(&view, CA, &row.sealed)?;
+            Ok(Authority::open(der, escrow::certificate(&row.public)?))
         };
         Some(open())
     }
 
     /// The gossip keys, encoded as [`crate::gossip_keys`] does, if this node holds the data key.
     pub(crate) fn gossip_keys(&self) -> Option<Result<Zeroizing<Vec<u8>>, VaultError>> {
-        let key = self.data_key()?;
         let view = self.view.load();
+        self.data_key(&view)?;
         let row = view.state.secrets.get(&GOSSIP.to_owned())?;
-        Some(seal::open(&key, GOSSIP, &row.sealed))
+        Some(self.open(&view, GOSSIP, &row.sealed))
     }
 
     /// Who else holds the data key.
@@ -130,14 +148,11 @@ impl Safe {
         Err(VaultError::Unavailable(last))
     }
 
-    fn open_here(&self, key: &Key, provider: &Provider) -> Result<Option<String>, VaultError> {
-        let Kind::OpenAi { api_key: Some(sealed), .. } = &provider.kind else { return Ok(None) };
-        let context = provider_context(provider.name.as_str());
-        // What came with a backup is sealed under the data key of the cluster that made it.
-        let clear = seal::open(key, &context, sealed).or_else(|damaged| {
-            let old = escrow::old_keys(&self.view.peek().state, key);
-            old.iter().find_map(|key| seal::open(key, &context, sealed).ok()).ok_or(damaged)
-        })?;
+    /// Opens a provider's key as this view has it: the row given may be older, and sealed under a key that is gone.
+    fn open_here(&self, view: &View, provider: &Provider) -> Result<Option<String>, VaultError> {
+        let now = view.state.providers.get(&provider.name).filter(|row| row.revision == provider.revision);
+        let Some(sealed) = now.map_or(provider, |row| &**row).sealed() else { return Ok(None) };
+        let clear = self.open(view, &provider_context(provider.name.as_str()), sealed)?;
         String::from_utf8(clear.to_vec()).map(Some).map_err(|_| VaultError::Damaged)
     }
 
@@ -154,41 +169,50 @@ impl Safe {
         });
         let mut services = vec![(SEAL, seal), (OPEN, open)];
         services.extend(escrow::services(self));
+        services.extend(custody::services(self));
         services
     }
 
     fn answer_seal(&self, _from: NodeId, body: &[u8]) -> Result<Bytes, String> {
         let ask: SealAsk = rmp_serde::from_slice(body).map_err(|e| e.to_string())?;
-        let key = self.data_key().ok_or("this node does not hold the data key")?;
-        let context = provider_context(&ask.provider);
-        let sealed = seal::seal(&key, &context, &ask.clear, &*self.entropy).map_err(|e| e.to_string())?;
+        let sealed = self.seal_in(&self.view.load(), &provider_context(&ask.provider), &ask.clear);
+        let sealed = sealed.map_err(|e| e.to_string())?;
         rmp_serde::to_vec_named(&sealed).map(Bytes::from).map_err(|e| e.to_string())
     }
 
     fn answer_open(&self, from: NodeId, body: &[u8]) -> Result<Bytes, String> {
         let ask: OpenAsk = rmp_serde::from_slice(body).map_err(|e| e.to_string())?;
-        let key = self.data_key().ok_or("this node does not hold the data key")?;
         let view = self.view.load();
         if !view.state.nodes.contains(&from) {
             return Err("the asking node is not a member".to_owned());
         }
         let row = view.state.providers.get(&ask.provider).filter(|p| p.revision == ask.revision);
         let row = row.ok_or("this node does not know that revision of the provider yet")?;
-        let clear = self.open_here(&key, row).map_err(|e| e.to_string())?;
+        let clear = self.open_here(&view, row).map_err(|e| e.to_string())?;
         Ok(clear.unwrap_or_default().into())
     }
 }
 
+/// Whether every node of the cluster understands which data key something was sealed under.
+fn marks(view: &View) -> bool {
+    view.state.level() >= rotation::LEVEL
+}
+
+fn no_key() -> VaultError {
+    VaultError::Unavailable("this node does not hold the data key".to_owned())
+}
+
 /// What a provider's key is sealed with: no provider's name is that of one of the cluster's own secrets.
-fn provider_context(name: &str) -> String {
+pub(crate) fn provider_context(name: &str) -> String {
     format!("provider:{name}")
 }
 
 #[async_trait]
 impl Vault for Safe {
     async fn seal(&self, provider: &str, clear: &[u8]) -> Result<Sealed, VaultError> {
-        if let Some(key) = self.data_key() {
-            return seal::seal(&key, &provider_context(provider), clear, &*self.entropy);
+        let view = self.view.load();
+        if self.data_key(&view).is_some() {
+            return self.seal_in(&view, &provider_context(provider), clear);
         }
         let ask = SealAsk { provider: provider.to_owned(), clear: clear.to_vec() };
         let body = rmp_serde::to_vec_named(&ask).map_err(|e| VaultError::Unavailable(e.to_string()))?;
@@ -200,8 +224,9 @@ impl Vault for Safe {
         if !matches!(&provider.kind, Kind::OpenAi { api_key: Some(_), .. }) {
             return Ok(None);
         }
-        if let Some(key) = self.data_key() {
-            return self.open_here(&key, provider);
+        let view = self.view.load();
+        if self.data_key(&view).is_some() {
+            return self.open_here(&view, provider);
         }
         let ask = OpenAsk { provider: provider.name.clone(), revision: provider.revision };
         let body = rmp_serde::to_vec_named(&ask).map_err(|e| VaultError::Unavailable(e.to_string()))?;
@@ -220,10 +245,14 @@ impl Vault for Safe {
 
 impl Custodian for Safe {
     fn wrap_for(&self, node: NodeId, seal_public: &[u8]) -> Result<Wrap, VaultError> {
-        let key = self
-            .data_key()
-            .ok_or_else(|| VaultError::Unavailable("this node does not hold the data key".to_owned()))?;
-        seal::wrap(&key, node, seal_public, &*self.entropy)
+        let view = self.view.load();
+        let key = self.data_key(&view).ok_or_else(no_key)?;
+        let wrap = seal::wrap(&key, node, seal_public, &*self.entropy)?;
+        Ok(Wrap { key: marks(&view).then(|| escrow::mark(&key)), ..wrap })
+    }
+
+    fn prepare(&self, step: &Step) -> Result<rotation::Command, VaultError> {
+        custody::prepare(self, step)
     }
 }
 

@@ -191,7 +191,7 @@ fn stretch(text: &str, salt: &[u8], params: Result<Params, argon2::Error>) -> Re
 /// A nonce and what follows it.
 pub(crate) fn sealed(bytes: &[u8]) -> Option<Sealed> {
     let (nonce, bytes) = bytes.split_at_checked(12)?;
-    Some(Sealed { nonce: nonce.to_vec(), bytes: bytes.to_vec() })
+    Some(Sealed { nonce: nonce.to_vec(), bytes: bytes.to_vec(), key: None })
 }
 
 /// Reads a key file.

@@ -20,8 +20,8 @@ impl DataKey {
     /// As the node's crates know it; `None` when it is not in hexadecimal digits.
     pub(crate) fn wrap(&self) -> Option<Wrap> {
         let bytes = |text: &str| hex::decode(text).ok();
-        let sealed = Sealed { nonce: bytes(&self.nonce)?, bytes: bytes(&self.sealed)? };
-        Some(Wrap { node: NO_NODE, ephemeral: bytes(&self.ephemeral)?, sealed })
+        let sealed = Sealed { nonce: bytes(&self.nonce)?, bytes: bytes(&self.sealed)?, key: None };
+        Some(Wrap { node: NO_NODE, ephemeral: bytes(&self.ephemeral)?, sealed, key: None })
     }
 }
 

@@ -11,8 +11,10 @@ use domain::limit::Limit;
 use super::target::{Access, Target};
 pub(crate) use backup::{BackupCommand, BackupKey, RecoverArgs, RestoreArgs};
 
+mod rotations;
 mod scheduling;
 
+pub(crate) use rotations::{AuthorityCommand, KeyRotation, Rotate};
 pub(crate) use scheduling::{
     DrainArgs, EventsArgs, MovesArgs, PolicyArgs, PolicyChange, QuotaCommand, RebalanceArgs,
 };
@@ -99,6 +101,17 @@ pub(crate) enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// The key that secrets are sealed under
+    #[command(subcommand)]
+    Secrets(KeyRotation),
+    /// The key of the nodes' gossip
+    #[command(subcommand)]
+    Gossip(KeyRotation),
+    /// The authority that signs the nodes' certificates
+    #[command(subcommand)]
+    Ca(AuthorityCommand),
+    /// List the cluster's keys, and how far the replacement of each is
+    Rotations(Target),
     /// Chat with a model
     Chat(ChatArgs),
     /// Print a completion script for a shell
@@ -162,6 +175,8 @@ pub(crate) enum NodeAction {
     Drain(DrainArgs),
     /// Let a node have work again
     Uncordon(Named),
+    /// Have a node get a new certificate now
+    Renew(Named),
 }
 
 /// How a node runs; what is missing comes from the configuration file. The default leaves all of it to that file; unlike a

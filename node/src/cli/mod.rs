@@ -14,6 +14,7 @@ pub(crate) mod output;
 pub(crate) mod recover;
 pub(crate) mod registries;
 pub(crate) mod restore;
+pub(crate) mod rotations;
 pub(crate) mod scheduling;
 pub(crate) mod secret;
 pub(crate) mod show;

@@ -10,6 +10,7 @@ use super::args::NodeAction;
 use super::drain;
 use super::failure::Failure;
 use super::output::{self, Column};
+use super::rotations;
 use super::target::Target;
 
 const NODES: &[Column] = &[
@@ -90,6 +91,7 @@ pub(crate) async fn node(action: NodeAction) -> Result<(), Failure> {
         NodeAction::Cordon(named) => drain::cordon(&named).await,
         NodeAction::Drain(args) => drain::drain(&args).await,
         NodeAction::Uncordon(named) => drain::uncordon(&named).await,
+        NodeAction::Renew(named) => rotations::renew(&named).await,
     }
 }
 

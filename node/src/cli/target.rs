@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::args::{
-    AdminCommand, BackupCommand, Cli, Command, ConfigCommand, DeploymentCommand, KeyCommand, NodeAction,
-    ProviderCommand, QuotaCommand, RecoverArgs, SECRET, TokenCommand,
+    AdminCommand, AuthorityCommand, BackupCommand, Cli, Command, ConfigCommand, DeploymentCommand,
+    KeyCommand, KeyRotation, NodeAction, ProviderCommand, QuotaCommand, RecoverArgs, SECRET, TokenCommand,
 };
 use super::failure::Failure;
 
@@ -104,7 +104,9 @@ fn asks(command: &mut Command) -> Option<(&mut Option<String>, &mut Access)> {
     let target = match command {
         Command::Node(node) => match node.action.as_mut()? {
             NodeAction::Leave { target, .. } | NodeAction::Remove { target, .. } => target,
-            NodeAction::Cordon(named) | NodeAction::Uncordon(named) => &mut named.target,
+            NodeAction::Cordon(named) | NodeAction::Uncordon(named) | NodeAction::Renew(named) => {
+                &mut named.target
+            }
             NodeAction::Drain(args) => &mut args.named.target,
         },
         Command::Deploy(args) => &mut args.target,
@@ -145,6 +147,11 @@ fn asks(command: &mut Command) -> Option<(&mut Option<String>, &mut Access)> {
             | QuotaCommand::List(target)
             | QuotaCommand::Remove { target, .. },
         ) => target,
+        Command::Secrets(KeyRotation::Rotate(how)) | Command::Gossip(KeyRotation::Rotate(how)) => {
+            &mut how.target
+        }
+        Command::Ca(AuthorityCommand::Rotate { how, .. }) => &mut how.target,
+        Command::Rotations(target) => target,
         Command::Chat(args) => &mut args.target,
         Command::Dev(_)
         | Command::Config(_)

@@ -44,7 +44,9 @@ impl ClusterTls {
     /// `InvalidData` where certificate or key cannot be used.
     pub(crate) fn new(identity: &Identity) -> io::Result<Self> {
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from(identity.ca.clone())).map_err(unusable)?;
+        for authority in &identity.authorities {
+            roots.add(CertificateDer::from(authority.clone())).map_err(unusable)?;
+        }
         let roots = Arc::new(roots);
         Ok(Self { server: Arc::new(server(identity, &roots)?), clients: clients(identity, &roots)? })
     }
@@ -113,7 +115,8 @@ pub(crate) fn join_client(ca_sha256: [u8; 32]) -> io::Result<ClientConfig> {
 
 /// The CA goes along with the certificate: a newcomer has only its digest.
 fn chain(identity: &Identity) -> Vec<CertificateDer<'static>> {
-    vec![identity.certificate.clone().into(), identity.ca.clone().into()]
+    let issuer = identity.authorities.first().cloned();
+    std::iter::once(identity.certificate.clone()).chain(issuer).map(CertificateDer::from).collect()
 }
 
 fn key(identity: &Identity) -> PrivateKeyDer<'static> {

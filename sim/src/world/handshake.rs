@@ -1,5 +1,5 @@
-//! What stands for TLS on a stream between nodes: the dialler says who it is, what it wants to speak, whom it expects and
-//! which cluster's CA it trusts; the other side says who it is, or that it refuses. The world vouches for both, since
+//! What stands for TLS on a stream between nodes: the dialler says who it is, what it wants to speak, whom it expects,
+//! which authority signed for it and which ones it trusts; the other side says who it is, or that it refuses. The world vouches for both, since
 //! only the node that was given an identity can say it.
 
 use std::io;
@@ -16,11 +16,14 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 const WELCOME: u8 = 1;
 /// Stands for nobody: no node has this id.
 const NOBODY: u64 = 0;
-const GREETING_BYTES: usize = 1 + 8 + 8 + 32;
+const PIN: usize = 32;
+/// Authorities a node trusts at most: one, the one that follows it, and the one before.
+const TRUSTED_MAX: usize = 3;
+const GREETING_BYTES: usize = 1 + 8 + 8 + PIN + TRUSTED_MAX * PIN;
 
-/// SHA-256 of an identity's CA certificate.
-fn pin(identity: &Identity) -> [u8; 32] {
-    Sha256::digest(&identity.ca).into()
+/// SHA-256 of the certificates of the authorities that an identity trusts; the first signed for it.
+fn pins(identity: &Identity) -> Vec<[u8; PIN]> {
+    identity.authorities.iter().take(TRUSTED_MAX).map(|ca| Sha256::digest(ca).into()).collect()
 }
 
 fn refused(reason: &str) -> io::Error {
@@ -34,12 +37,12 @@ pub(super) async fn dial(
     expect: NodeId,
     protocol: Protocol,
 ) -> io::Result<BoxIo> {
-    greet(stream, me.node.0, expect.0, protocol, pin(me)).await
+    greet(stream, me.node.0, expect.0, protocol, &pins(me)).await
 }
 
 /// The dialler's half, for a newcomer that knows only the CA's fingerprint.
 pub(super) async fn dial_join(stream: TcpStream, ca_sha256: [u8; 32]) -> io::Result<BoxIo> {
-    greet(stream, NOBODY, NOBODY, Protocol::Join, ca_sha256).await
+    greet(stream, NOBODY, NOBODY, Protocol::Join, &[ca_sha256]).await
 }
 
 async fn greet(
@@ -47,13 +50,17 @@ async fn greet(
     me: u64,
     expect: u64,
     protocol: Protocol,
-    ca: [u8; 32],
+    trusted: &[[u8; PIN]],
 ) -> io::Result<BoxIo> {
     let mut greeting = Vec::with_capacity(GREETING_BYTES);
     greeting.push(number(protocol));
     greeting.extend_from_slice(&me.to_be_bytes());
     greeting.extend_from_slice(&expect.to_be_bytes());
-    greeting.extend_from_slice(&ca);
+    let signer = trusted.first().copied().unwrap_or_default();
+    for pin in std::iter::once(&signer).chain(trusted) {
+        greeting.extend_from_slice(pin);
+    }
+    greeting.resize(GREETING_BYTES, 0);
     stream.write_all(&greeting).await?;
     match stream.read_u8().await? {
         WELCOME => Ok(Box::new(stream)),
@@ -70,7 +77,13 @@ pub(super) async fn answer(mut stream: TcpStream, me: Option<Identity>) -> io::R
     let protocol = protocol.ok_or_else(|| refused("no such protocol"))?;
     let id = |at: usize| u64::from_be_bytes(std::array::from_fn(|i| greeting[at + i]));
     let (peer, expected) = (id(1), id(9));
-    let right = greeting[17..] == pin(&me)
+    let mine = pins(&me);
+    let mut theirs = greeting[17..].chunks_exact(PIN);
+    let signed = theirs.next().is_some_and(|signer| mine.iter().any(|pin| pin == signer));
+    let trusted = mine.first().is_some_and(|signer| theirs.any(|pin| pin == signer));
+    // A newcomer has no certificate; it trusts the one authority that its token names.
+    let right = trusted
+        && (signed || protocol == Protocol::Join)
         && (expected == me.node.0 || protocol == Protocol::Join)
         && (peer == NOBODY) == (protocol == Protocol::Join);
     if !right {

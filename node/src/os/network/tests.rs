@@ -33,7 +33,7 @@ impl Ca {
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let certificate = params.signed_by(&key, &self.issuer).unwrap().der().to_vec();
-        Identity { node, certificate, key: key.serialize_der(), ca: self.certificate.clone() }
+        Identity { node, certificate, key: key.serialize_der(), authorities: vec![self.certificate.clone()] }
     }
 
     fn identity(&self, node: u64) -> Identity {
@@ -111,7 +111,7 @@ async fn nodes_of_another_cluster_are_refused_on_both_sides() {
     assert!(within(one.dial(&addr, NodeId(2), Protocol::Raft)).await.is_err());
 
     // A client that trusts the server still may not come in with a certificate of another cluster.
-    let traitor = Identity { ca: theirs.certificate.clone(), ..ours.identity(1) };
+    let traitor = Identity { authorities: vec![theirs.certificate.clone()], ..ours.identity(1) };
     let one = node(traitor).await;
     if let Ok(io) = within(one.dial(&addr, NodeId(2), Protocol::Raft)).await {
         assert!(within(answers(io, &two)).await.is_none());
@@ -151,7 +151,7 @@ async fn a_newcomer_with_the_wrong_pin_hangs_up() {
 #[tokio::test]
 async fn a_server_that_shows_the_pinned_ca_but_is_not_of_it_is_refused() {
     let (ours, theirs) = (ca(), ca());
-    let impostor = Identity { ca: ours.certificate.clone(), ..theirs.identity(2) };
+    let impostor = Identity { authorities: vec![ours.certificate.clone()], ..theirs.identity(2) };
     let (new, two) = (stranger().await, node(impostor).await);
     assert!(within(new.dial_join(&two.cluster_addr().to_string(), ours.pin())).await.is_err());
 }
