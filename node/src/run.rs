@@ -21,6 +21,7 @@ use crate::os::files::OsFiles;
 use crate::os::gpus::OsGpus;
 use crate::os::network::OsNetwork;
 use crate::os::processes::{OsProcesses, Rules};
+use crate::os::wrapping::Guarded;
 
 /// What precedes the admin key on standard output; `dev` reads it there.
 pub(crate) const KEY_LINE: &str = "admin key: ";
@@ -98,10 +99,12 @@ async fn start(settings: &Settings, data: &DataDir, serving: &Handle) -> Result<
         model_roots: settings.model_roots.clone(),
         stop_grace: settings.stop_grace,
     };
+    let files = Guarded::new(OsFiles::new(data.path()), settings.key_wrap.clone());
+    files.rewrap(settings.key_wrap_old.as_ref()).await.map_err(Failure::Failed)?;
     let env = Env {
         network: Arc::new(network),
         disk: Arc::new(disk),
-        files: Arc::new(OsFiles::new(data.path())),
+        files: Arc::new(files),
         clock: Arc::new(OsClock),
         entropy: Arc::new(OsEntropy::default()),
         processes: Arc::new(OsProcesses::start(rules)?),

@@ -205,14 +205,12 @@ async fn carry_out_step(ports: &Ports, step: &Step) -> Result<(), String> {
         Step::Vote(voters) => ports.electorate.set_voters(voters.clone()).await.map_err(told),
         Step::Forget(node) => ports.electorate.remove_learner(*node).await.map_err(told),
         Step::Grant(node) => {
-            let row = ports.view.peek().state.nodes.get(node).cloned();
-            let row = row.ok_or_else(|| format!("node {node} left the cluster meanwhile"))?;
-            let wrap = ports.custodian.wrap_for(*node, &row.seal_public).map_err(|e| e.to_string())?;
+            let wrap = ports.custodian.wrap_for(*node).await.map_err(|e| e.to_string())?;
             propose(ports, Command::Secret(secret::Command::Grant(wrap))).await
         }
         Step::Withdraw(node) => propose(ports, Command::Secret(secret::Command::Withdraw(*node))).await,
         Step::Rotate(step) => {
-            let command = ports.custodian.prepare(step).map_err(|e| e.to_string())?;
+            let command = ports.custodian.prepare(step).await.map_err(|e| e.to_string())?;
             propose(ports, Command::Rotation(command)).await
         }
         Step::Raise(level) => propose(ports, Command::Level(level::Command::Raise(*level))).await,

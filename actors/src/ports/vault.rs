@@ -39,8 +39,9 @@ pub trait Vault: Send + Sync + 'static {
 /// Gives the data key to a node that is about to vote, and replaces keys of the cluster.
 #[async_trait]
 pub trait Custodian: Send + Sync + 'static {
-    /// The data key wrapped for this public key, ready to be granted; only a holder of the data key can.
-    fn wrap_for(&self, node: NodeId, seal_public: &[u8]) -> Result<Wrap, VaultError>;
+    /// The data key wrapped for a node, ready to be granted. A leader that votes no more, and so does not hold the key, has a
+    /// holder do it.
+    async fn wrap_for(&self, node: NodeId) -> Result<Wrap, VaultError>;
     /// The command that takes this step of a rotation, with what is to be drawn, opened and sealed for it.
-    fn prepare(&self, step: &Step) -> Result<rotation::Command, VaultError>;
+    async fn prepare(&self, step: &Step) -> Result<rotation::Command, VaultError>;
 }

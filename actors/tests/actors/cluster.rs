@@ -189,11 +189,12 @@ impl Vault for Cluster {
     }
 }
 
+#[async_trait]
 impl Custodian for Cluster {
-    fn wrap_for(&self, node: NodeId, _: &[u8]) -> Result<Wrap, VaultError> {
+    async fn wrap_for(&self, node: NodeId) -> Result<Wrap, VaultError> {
         Ok(Wrap { node, ephemeral: vec![0; 32], sealed: sealed(), key: None })
     }
-    fn prepare(&self, _: &Step) -> Result<rotation::Command, VaultError> {
+    async fn prepare(&self, _: &Step) -> Result<rotation::Command, VaultError> {
         Err(VaultError::NotAllowed)
     }
 }

@@ -1,6 +1,8 @@
 //! Which step of a rotation may come next, given what each node says it has taken in. Pure and idempotent: with a step
 //! taken it yields the next, and none when nothing is left. The leader's membership actor takes them one at a time.
 
+use serde::{Deserialize, Serialize};
+
 use crate::State;
 use crate::ids::NodeId;
 use crate::node::{Node, Standing};
@@ -11,7 +13,7 @@ use crate::tables::rotation::{Kind, Place, Rotation, Stage, pending};
 pub const RESEAL_MAX: usize = 64;
 
 /// One step.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
     /// Make the new key.
     Begin(Kind),

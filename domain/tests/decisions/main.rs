@@ -12,6 +12,7 @@ mod priorities;
 mod quotas;
 mod rebalance;
 mod restores;
+mod rotations;
 mod routing;
 mod rules;
 mod tables;

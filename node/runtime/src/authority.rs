@@ -5,7 +5,7 @@
 use domain::{Millis, NodeId};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose,
-    IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    IsCa, Issuer, KeyPair, KeyUsagePurpose, SerialNumber,
 };
 use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer, PrivatePkcs8KeyDer};
 use sha2::{Digest, Sha256};
@@ -33,6 +33,21 @@ pub fn certificate_name(node: NodeId) -> String {
 /// SHA-256 of a certificate: what join tokens pin and rows remember.
 pub fn fingerprint(certificate_der: &[u8]) -> [u8; 32] {
     Sha256::digest(certificate_der).into()
+}
+
+/// What tells certificates for the same key apart.
+pub struct Term {
+    /// Until when it is good.
+    pub not_after: Millis,
+    /// Its number; without one it is made from the key, so that the same request is always signed the same way.
+    pub serial: Option<[u8; 16]>,
+}
+
+impl Term {
+    /// A first certificate's, signed now.
+    pub fn first(now: Millis) -> Self {
+        Self { not_after: lifetime(now), serial: None }
+    }
 }
 
 /// A certificate authority that can sign.
@@ -71,12 +86,13 @@ impl Authority {
 
     /// Signs a node's request. Only its public key is taken from the request (whose own signature is checked); the name
     /// is the node's id, whatever was asked for.
-    pub fn sign(&self, node: NodeId, request_der: &[u8], not_after: Millis) -> Result<Vec<u8>, Error> {
+    pub fn sign(&self, node: NodeId, request_der: &[u8], term: &Term) -> Result<Vec<u8>, Error> {
         let der = CertificateSigningRequestDer::from(request_der);
         let mut request = CertificateSigningRequestParams::from_der(&der).map_err(bad)?;
         request.params = node_params(node)?;
-        let seconds = i64::try_from(not_after / 1000).map_err(bad)?;
+        let seconds = i64::try_from(term.not_after / 1000).map_err(bad)?;
         request.params.not_after = time::OffsetDateTime::from_unix_timestamp(seconds).map_err(bad)?;
+        request.params.serial_number = term.serial.map(|serial| SerialNumber::from_slice(&serial));
         let key = key_pair(&self.key_der)?;
         let ca = CertificateDer::from(self.certificate.as_slice());
         let issuer = Issuer::from_ca_cert_der(&ca, &key).map_err(bad)?;
@@ -92,9 +108,14 @@ const LEFT_MS_MIN: Millis = 45 * DAY_MS;
 /// And so is one that is good for more, as all were that older versions signed.
 const LEFT_MS_MAX: Millis = 400 * DAY_MS;
 
-/// Until when a certificate is good that is signed now: 60 to 120 days.
-pub fn lifetime(now: Millis) -> Millis {
+/// Until when a first certificate is good that is signed now: 60 to 120 days.
+fn lifetime(now: Millis) -> Millis {
     (now / QUANTUM_MS + 2) * QUANTUM_MS
+}
+
+/// Until when a renewed certificate is good.
+pub(crate) fn renewed_until(now: Millis) -> Millis {
+    now + 90 * DAY_MS
 }
 
 /// Whether a certificate that is good until then is to be renewed.
@@ -142,10 +163,12 @@ mod tests {
         assert_eq!(ca.certificate(), Authority::create(&[7; 32]).unwrap().certificate());
         let request = request(NodeId(5), &pkcs8(&[9; 32])).unwrap();
         let reopened = Authority::open(Zeroizing::new(ca.key().to_vec()), ca.certificate().to_vec());
-        let end = lifetime(DAY_MS);
-        let certificate = ca.sign(NodeId(5), &request, end).unwrap();
-        assert_eq!(certificate, reopened.sign(NodeId(5), &request, end).unwrap());
-        assert_eq!(not_after(&certificate).unwrap(), end);
+        let first = Term::first(DAY_MS);
+        let certificate = ca.sign(NodeId(5), &request, &first).unwrap();
+        assert_eq!(certificate, reopened.sign(NodeId(5), &request, &first).unwrap());
+        assert_eq!(not_after(&certificate).unwrap(), first.not_after);
+        let again = Term { serial: Some([7; 16]), ..first };
+        assert_ne!(certificate, ca.sign(NodeId(5), &request, &again).unwrap());
     }
 
     #[test]
@@ -154,13 +177,13 @@ mod tests {
         let mut request = request(NodeId(5), &pkcs8(&[9; 32])).unwrap();
         let last = request.len() - 1;
         request[last] ^= 1;
-        assert!(ca.sign(NodeId(5), &request, DAY_MS).is_err());
+        assert!(ca.sign(NodeId(5), &request, &Term::first(0)).is_err());
     }
 
     #[test]
     fn a_certificate_is_renewed_well_before_its_end_and_a_new_one_is_not() {
         for now in (0..400).map(|day| day * DAY_MS) {
-            assert!(!is_due(lifetime(now), now), "{now}");
+            assert!(!is_due(lifetime(now), now) && !is_due(renewed_until(now), now), "{now}");
             assert!(is_due(now + 44 * DAY_MS, now) && is_due(now + 9_000 * DAY_MS, now) && is_due(0, now));
         }
     }

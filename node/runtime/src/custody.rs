@@ -11,21 +11,26 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
 use domain::decide::rotation::Step;
 use domain::rotation::{Command, Kind, Place, Resealed, Rotation};
-use domain::secret::{CA, GOSSIP, NEXT_CA, Secret, data_key_name};
+use domain::secret::{CA, GOSSIP, NEXT_CA, Sealed, Secret, Wrap, data_key_name};
 use domain::{Epoch, Millis, NodeId, View};
 use futures::FutureExt as _;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::authority::{Authority, fingerprint};
-use crate::seal;
-use crate::vault::{Safe, provider_context};
+use crate::authority::{Authority, Term, fingerprint};
+use crate::seal::{self, Key};
+use crate::vault::{Safe, marks, no_key, provider_context};
 use crate::{escrow, gossip_keys};
 
 /// Door topic: sign a member's certificate.
 const SIGN: &str = "vault.sign";
 /// Door topic: give a member the gossip keys.
 const RING: &str = "vault.ring";
+
+/// Door topic: wrap the data key for a node.
+const WRAP: &str = "vault.wrap";
+/// Door topic: prepare a step of a rotation.
+const PREPARE: &str = "vault.prepare";
 
 /// A member asks for a certificate.
 #[derive(Serialize, Deserialize)]
@@ -53,8 +58,38 @@ pub(crate) struct Signed {
     pub(crate) authority: Vec<u8>,
 }
 
+/// The data key wrapped for a node.
+pub(crate) async fn wrap_for(safe: &Safe, node: NodeId) -> Result<Wrap, VaultError> {
+    if safe.data_key(&safe.view.load()).is_some() {
+        return wrap_here(safe, node);
+    }
+    let answer = safe.ask_holders(WRAP, encode(&node)?).await?;
+    rmp_serde::from_slice(&answer).map_err(|_| VaultError::Damaged)
+}
+
 /// The command that takes a step.
-pub(crate) fn prepare(safe: &Safe, step: &Step) -> Result<Command, VaultError> {
+pub(crate) async fn prepare(safe: &Safe, step: &Step) -> Result<Command, VaultError> {
+    if safe.data_key(&safe.view.load()).is_some() {
+        return prepare_here(safe, step);
+    }
+    let answer = safe.ask_holders(PREPARE, encode(step)?).await?;
+    rmp_serde::from_slice(&answer).map_err(|_| VaultError::Damaged)
+}
+
+fn wrap_here(safe: &Safe, node: NodeId) -> Result<Wrap, VaultError> {
+    let view = safe.view.load();
+    let key = safe.data_key(&view).ok_or_else(no_key)?;
+    let wrap = wrap_key(safe, &view, &key, node)?;
+    Ok(Wrap { key: marks(&view).then(|| escrow::mark(&key)), ..wrap })
+}
+
+fn wrap_key(safe: &Safe, view: &View, key: &Key, node: NodeId) -> Result<Wrap, VaultError> {
+    let row = view.state.nodes.get(&node);
+    let row = row.ok_or_else(|| VaultError::Unavailable(format!("node {node} left the cluster")))?;
+    seal::wrap(key, node, &row.seal_public, &*safe.entropy)
+}
+
+fn prepare_here(safe: &Safe, step: &Step) -> Result<Command, VaultError> {
     let view = safe.view.load();
     let at = |kind| {
         let row = view.state.rotation(kind).cloned();
@@ -84,25 +119,16 @@ pub(crate) fn prepare(safe: &Safe, step: &Step) -> Result<Command, VaultError> {
     }
 }
 
-fn missing() -> VaultError {
-    VaultError::Unavailable("this node does not hold the data key".to_owned())
-}
-
 fn begin_data(safe: &Safe, view: &View, row: &Rotation) -> Result<Command, VaultError> {
-    let old = safe.data_key(view).ok_or_else(missing)?;
+    let old = safe.data_key(view).ok_or_else(no_key)?;
     let new = seal::draw_key(&*safe.entropy);
     let (from, next) = (escrow::mark(&old), escrow::mark(&new));
-    let wrap = |node: NodeId| {
-        let public = view.state.nodes.get(&node).map(|row| row.seal_public.clone());
-        let public = public.ok_or_else(|| VaultError::Unavailable(format!("node {node} is gone")))?;
-        let wrap = seal::wrap(&new, node, &public, &*safe.entropy)?;
-        Ok(domain::secret::Wrap { key: Some(next.clone()), ..wrap })
-    };
+    let wrap = |node: NodeId| Ok(Wrap { key: Some(next.clone()), ..wrap_key(safe, view, &new, node)? });
     let wraps = view.state.wraps.iter().map(|(node, _)| wrap(*node)).collect::<Result<_, VaultError>>()?;
     // Under the new key, so that whoever has that opens what is still sealed under the old one.
     let name = data_key_name(&from);
     let sealed = seal::seal(&new, &name, &*old, &*safe.entropy)?;
-    let sealed = domain::secret::Sealed { key: Some(next.clone()), ..sealed };
+    let sealed = Sealed { key: Some(next.clone()), ..sealed };
     let secrets = vec![Secret { name, public: String::new(), sealed }];
     Ok(Command::Begin { kind: Kind::Data, version: row.version, from, next, secrets, wraps })
 }
@@ -205,8 +231,11 @@ impl Safe {
     }
 
     fn sign(&self, node: NodeId, request: &[u8], not_after: Millis) -> Result<Signed, VaultError> {
-        let authority = self.authority().ok_or_else(missing)??;
-        let certificate = authority.sign(node, request, not_after).map_err(|_| VaultError::Damaged)?;
+        let authority = self.authority().ok_or_else(no_key)??;
+        let mut serial = [0; 16];
+        self.entropy.fill(&mut serial);
+        let term = Term { not_after, serial: Some(serial) };
+        let certificate = authority.sign(node, request, &term).map_err(|_| VaultError::Damaged)?;
         Ok(Signed { certificate, authority: authority.certificate().to_vec() })
     }
 
@@ -230,6 +259,26 @@ impl Safe {
         encode(&signed).map_err(|e| e.to_string())
     }
 
+    /// Refuses everybody but the leader: what these give lets a node open every secret, or replaces keys.
+    fn is_leader(&self, from: NodeId) -> Result<(), String> {
+        let leads = self.view.peek().leader == Some(from);
+        if leads { Ok(()) } else { Err("the asking node does not lead, as far as this one knows".to_owned()) }
+    }
+
+    fn answer_wrap(&self, from: NodeId, body: &[u8]) -> Result<Bytes, String> {
+        self.is_leader(from)?;
+        let node: NodeId = rmp_serde::from_slice(body).map_err(|e| e.to_string())?;
+        let wrap = wrap_here(self, node).map_err(|e| e.to_string())?;
+        encode(&wrap).map_err(|e| e.to_string())
+    }
+
+    fn answer_prepare(&self, from: NodeId, body: &[u8]) -> Result<Bytes, String> {
+        self.is_leader(from)?;
+        let step: Step = rmp_serde::from_slice(body).map_err(|e| e.to_string())?;
+        let command = prepare_here(self, &step).map_err(|e| e.to_string())?;
+        encode(&command).map_err(|e| e.to_string())
+    }
+
     fn answer_ring(&self, from: NodeId, body: &[u8]) -> Result<Bytes, String> {
         let ask: RingAsk = rmp_serde::from_slice(body).map_err(|e| e.to_string())?;
         self.may_have(from, Kind::Gossip, ask.version)?;
@@ -243,15 +292,20 @@ fn encode<T: Serialize>(message: &T) -> Result<Bytes, VaultError> {
 }
 
 /// What this node answers others.
-pub(crate) fn services(safe: &Arc<Safe>) -> [(&'static str, Service); 2] {
-    let (signing, giving) = (safe.clone(), safe.clone());
-    let sign: Service = Arc::new(move |from, body| {
-        let answer = signing.answer_sign(from, &body);
-        async move { answer }.boxed()
-    });
-    let ring: Service = Arc::new(move |from, body| {
-        let answer = giving.answer_ring(from, &body);
-        async move { answer }.boxed()
-    });
-    [(SIGN, sign), (RING, ring)]
+pub(crate) fn services(safe: &Arc<Safe>) -> [(&'static str, Service); 4] {
+    type Answer = fn(&Safe, NodeId, &[u8]) -> Result<Bytes, String>;
+    let answers: [(&'static str, Answer); 4] = [
+        (SIGN, Safe::answer_sign),
+        (RING, Safe::answer_ring),
+        (WRAP, Safe::answer_wrap),
+        (PREPARE, Safe::answer_prepare),
+    ];
+    answers.map(|(topic, answer)| {
+        let safe = safe.clone();
+        let service: Service = Arc::new(move |from, body| {
+            let answer = answer(&safe, from, &body);
+            async move { answer }.boxed()
+        });
+        (topic, service)
+    })
 }

@@ -116,12 +116,24 @@ impl TryFrom<CertificatesFile> for Certificates {
     }
 }
 
+/// The id of the node whose files these are, if it got to the end of its bootstrap or join: without its key, which may be
+/// wrapped.
+pub(crate) async fn known(files: &dyn Files) -> Result<Option<NodeId>, Error> {
+    Ok(node_file(files).await?.filter(|node| node.complete).map(|node| node.id))
+}
+
+async fn node_file(files: &dyn Files) -> Result<Option<NodeFile>, Error> {
+    let Some(text) = read(files, NODE_FILE).await? else { return Ok(None) };
+    serde_json::from_slice(&text).map(Some).map_err(|e| Error::Files {
+        file: NODE_FILE,
+        reason: format!("{e}; restore it from a backup, or wipe the directory"),
+    })
+}
+
 /// Reads the identity; `None` on an empty data directory.
 pub(crate) async fn load(files: &dyn Files) -> Result<Option<Stored>, Error> {
-    let Some(text) = read(files, NODE_FILE).await? else { return Ok(None) };
+    let Some(node) = node_file(files).await? else { return Ok(None) };
     let bad = |file, reason: String| Error::Files { file, reason };
-    let node: NodeFile = serde_json::from_slice(&text)
-        .map_err(|e| bad(NODE_FILE, format!("{e}; restore it from a backup, or wipe the directory")))?;
     let hex_key = read(files, KEY_FILE).await?.ok_or_else(|| {
         bad(KEY_FILE, "it is missing; restore it, or wipe the directory to join anew".into())
     })?;

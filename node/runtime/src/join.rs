@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 use wire::net::{BoxIo, Network};
 
-use crate::authority::{Authority, QUANTUM_MS, fingerprint, lifetime};
+use crate::authority::{Authority, QUANTUM_MS, Term, fingerprint};
 use crate::error::Error;
 use crate::escrow;
 use crate::identity::Certificates;
@@ -240,13 +240,12 @@ impl Doorman {
         let known = self.view.peek().state.nodes.get(&node).map(|row| row.cert_fingerprint.clone());
         if let Some(known) = known {
             // It was let in just before certificates began to be good for longer.
-            let end = lifetime(now.saturating_sub(QUANTUM_MS));
-            let before = authority.sign(node, request, end)?;
+            let before = authority.sign(node, request, &Term::first(now.saturating_sub(QUANTUM_MS)))?;
             if fingerprint(&before)[..] == known {
                 return Ok(before);
             }
         }
-        authority.sign(node, request, lifetime(now))
+        authority.sign(node, request, &Term::first(now))
     }
 
     /// Turns away who does not hold the secret of a token, before anything is written to the log for them.

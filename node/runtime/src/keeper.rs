@@ -166,7 +166,7 @@ impl Keeper {
 
     async fn certificate(&self, signer: &[u8], version: Epoch, now: Millis) -> Result<Vec<u8>, String> {
         let request = authority::request(self.me, &self.key.certificate_key()).map_err(|e| e.to_string())?;
-        let signed = self.safe.certificate(&request, authority::lifetime(now), version).await;
+        let signed = self.safe.certificate(&request, authority::renewed_until(now), version).await;
         let signed = signed.map_err(|e| e.to_string())?;
         if signed.authority != signer {
             return Err("whoever signs has gone on to another authority, or not yet to this one".to_owned());

@@ -21,12 +21,11 @@ pub async fn recover(
     clock: &dyn Clock,
     entropy: &dyn Entropy,
 ) -> Result<Recovered, Error> {
-    let stored = identity::load(files).await?.filter(|stored| stored.complete);
-    let stored = stored.ok_or_else(|| Error::Files {
+    let node = identity::known(files).await?.ok_or_else(|| Error::Files {
         file: "node.json",
         reason: "there is no node in this data directory: check --data".to_owned(),
     })?;
     let mut id = [0; 16];
     entropy.fill(&mut id);
-    Ok(consensus::recover(disk, stored.id, clock.now(), RequestId(u128::from_le_bytes(id))).await?)
+    Ok(consensus::recover(disk, node, clock.now(), RequestId(u128::from_le_bytes(id))).await?)
 }

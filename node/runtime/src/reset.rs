@@ -31,7 +31,7 @@ pub(crate) fn admin_key(name: &str, hash: &[u8], prefix: &str) -> Command {
 
 /// Leaves a new admin key's hash for the node's next start, and returns the key's text, to be shown once.
 pub async fn request(files: &dyn Files, entropy: &dyn Entropy) -> Result<String, Error> {
-    if !identity::load(files).await?.is_some_and(|stored| stored.complete) {
+    if identity::known(files).await?.is_none() {
         return Err(Error::Files {
             file: "node.json",
             reason: "there is no node in this data directory: check --data".to_owned(),

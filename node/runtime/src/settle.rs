@@ -4,7 +4,7 @@
 use domain::node::{Capacity, Gpu, Standing};
 use domain::{Incarnation, NodeId, node};
 
-use crate::authority::{self, Authority, fingerprint};
+use crate::authority::{self, Authority, Term, fingerprint};
 use crate::config::Config;
 use crate::env::Env;
 use crate::error::Error;
@@ -62,7 +62,7 @@ pub(crate) async fn settle(config: &Config, env: &Env) -> Result<Settled, Error>
             let stored = identity::create(&*env.files, &*env.entropy, &config.name).await?;
             let authority = Authority::create(&seal::draw_key(&*env.entropy))?;
             let request = authority::request(stored.id, &stored.key.certificate_key())?;
-            let node = authority.sign(stored.id, &request, authority::lifetime(env.clock.now()))?;
+            let node = authority.sign(stored.id, &request, &Term::first(env.clock.now()))?;
             let certificates = Certificates { node, authorities: vec![authority.certificate().to_vec()] };
             let gossip_keys = gossip_keys::draw(&*env.entropy);
             Ok(Settled {

@@ -194,11 +194,11 @@ impl Safe {
 }
 
 /// Whether every node of the cluster understands which data key something was sealed under.
-fn marks(view: &View) -> bool {
+pub(crate) fn marks(view: &View) -> bool {
     view.state.level() >= rotation::LEVEL
 }
 
-fn no_key() -> VaultError {
+pub(crate) fn no_key() -> VaultError {
     VaultError::Unavailable("this node does not hold the data key".to_owned())
 }
 
@@ -243,16 +243,14 @@ impl Vault for Safe {
     }
 }
 
+#[async_trait]
 impl Custodian for Safe {
-    fn wrap_for(&self, node: NodeId, seal_public: &[u8]) -> Result<Wrap, VaultError> {
-        let view = self.view.load();
-        let key = self.data_key(&view).ok_or_else(no_key)?;
-        let wrap = seal::wrap(&key, node, seal_public, &*self.entropy)?;
-        Ok(Wrap { key: marks(&view).then(|| escrow::mark(&key)), ..wrap })
+    async fn wrap_for(&self, node: NodeId) -> Result<Wrap, VaultError> {
+        custody::wrap_for(self, node).await
     }
 
-    fn prepare(&self, step: &Step) -> Result<rotation::Command, VaultError> {
-        custody::prepare(self, step)
+    async fn prepare(&self, step: &Step) -> Result<rotation::Command, VaultError> {
+        custody::prepare(self, step).await
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) use backup::{BackupCommand, BackupKey, RecoverArgs, RestoreArgs};
 mod rotations;
 mod scheduling;
 
-pub(crate) use rotations::{AuthorityCommand, KeyRotation, Rotate};
+pub(crate) use rotations::{AuthorityCommand, KeyRotation, RewrapArgs, RotateArgs, SecretsCommand};
 pub(crate) use scheduling::{
     DrainArgs, EventsArgs, MovesArgs, PolicyArgs, PolicyChange, QuotaCommand, RebalanceArgs,
 };
@@ -101,9 +101,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         target: Target,
     },
-    /// The key that secrets are sealed under
+    /// The key that secrets are sealed under, and what a node's own key is wrapped by
     #[command(subcommand)]
-    Secrets(KeyRotation),
+    Secrets(SecretsCommand),
     /// The key of the nodes' gossip
     #[command(subcommand)]
     Gossip(KeyRotation),
@@ -219,6 +219,12 @@ pub(crate) struct NodeArgs {
     /// Key of that certificate (PEM)
     #[arg(long, value_name = "FILE")]
     pub(crate) tls_key: Option<PathBuf>,
+    /// What its own key is wrapped by on disk: file:/PATH, env:NAME or command:/PATH [ARGUMENTS] (default: nothing)
+    #[arg(long, env = "LLMHUB_KEY_WRAP", value_name = "BY")]
+    pub(crate) key_wrap: Option<String>,
+    /// What its own key was wrapped by before, to change that at this start
+    #[arg(long, env = "LLMHUB_KEY_WRAP_OLD", value_name = "BY")]
+    pub(crate) key_wrap_old: Option<String>,
     /// Let clients beyond this machine come without TLS
     #[arg(long)]
     pub(crate) allow_plain_http: bool,

@@ -7,10 +7,13 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::api::{Api, escape};
-use super::args::{AuthorityCommand, KeyRotation, Named, Rotate};
+use super::args::{AuthorityCommand, KeyRotation, Named, RewrapArgs, RotateArgs, SecretsCommand};
 use super::failure::Failure;
 use super::output::{self, Column, plain};
 use super::target::Target;
+use crate::data_dir::DataDir;
+use crate::os::files::OsFiles;
+use crate::os::wrapping::{Guarded, Wrapping};
 
 /// How often it is looked how far a rotation is.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -41,13 +44,41 @@ pub(crate) async fn list(target: &Target) -> Result<(), Failure> {
     super::print_rows(&answer, target.access.json, "rotations", ROTATIONS)
 }
 
-/// `llmhub secrets`, `llmhub gossip`.
+/// `llmhub secrets`.
+///
+/// # Errors
+/// What the node said, or is wrong with the wrapping.
+pub(crate) async fn secrets(command: SecretsCommand) -> Result<(), Failure> {
+    match command {
+        SecretsCommand::Rotate(how) => rotate("secrets", &[], &how).await,
+        SecretsCommand::Rewrap(args) => rewrap(&args).await,
+    }
+}
+
+/// `llmhub gossip`.
 ///
 /// # Errors
 /// What the node said.
-pub(crate) async fn key(kind: &str, command: KeyRotation) -> Result<(), Failure> {
+pub(crate) async fn gossip(command: KeyRotation) -> Result<(), Failure> {
     let KeyRotation::Rotate(how) = command;
-    rotate(kind, &[], &how).await
+    rotate("gossip", &[], &how).await
+}
+
+async fn rewrap(args: &RewrapArgs) -> Result<(), Failure> {
+    let parse = |text: &Option<String>, option: &str| {
+        let wrapping = text.as_deref().map(str::parse::<Wrapping>).transpose();
+        wrapping.map_err(|hint| Failure::Usage(format!("{option}: {hint}")))
+    };
+    let (by, former) = (parse(&args.key_wrap, "--key-wrap")?, parse(&args.key_wrap_old, "--key-wrap-old")?);
+    let data = DataDir::open_existing(&args.data).map_err(|e| Failure::Failed(e.to_string()))?;
+    let line = match &by {
+        Some(by) => format!("the node's key is wrapped by {by}: start it with --key-wrap"),
+        None => "the node's key is not wrapped any more".to_owned(),
+    };
+    let told = by.as_ref().map(ToString::to_string);
+    let files = Guarded::new(OsFiles::new(data.path()), by);
+    files.rewrap(former.as_ref()).await.map_err(Failure::Failed)?;
+    super::print_one(&json!({ "key_wrap": told }), args.json, &line)
 }
 
 /// `llmhub ca`.
@@ -71,7 +102,7 @@ pub(crate) async fn renew(named: &Named) -> Result<(), Failure> {
     super::print_one(&answer, target.access.json, &line)
 }
 
-async fn rotate(kind: &str, forget: &[String], how: &Rotate) -> Result<(), Failure> {
+async fn rotate(kind: &str, forget: &[String], how: &RotateArgs) -> Result<(), Failure> {
     let (api, json) = (Api::new(&how.target)?, how.target.access.json);
     let body = json!({ "forget": forget });
     // Only what an authority asks for may be said of it.

@@ -7,7 +7,8 @@ use clap::Args;
 
 use super::args::{
     AdminCommand, AuthorityCommand, BackupCommand, Cli, Command, ConfigCommand, DeploymentCommand,
-    KeyCommand, KeyRotation, NodeAction, ProviderCommand, QuotaCommand, RecoverArgs, SECRET, TokenCommand,
+    KeyCommand, KeyRotation, NodeAction, ProviderCommand, QuotaCommand, RecoverArgs, RewrapArgs, SECRET,
+    SecretsCommand, TokenCommand,
 };
 use super::failure::Failure;
 
@@ -94,6 +95,7 @@ fn prints(command: &mut Command) -> Option<&mut bool> {
             | BackupCommand::Verify { json, .. }
             | BackupCommand::NewKey { json, .. },
         )
+        | Command::Secrets(SecretsCommand::Rewrap(RewrapArgs { json, .. }))
         | Command::Recover(RecoverArgs { json, .. }) => Some(json),
         command => asks(command).map(|(_, access)| &mut access.json),
     }
@@ -147,7 +149,7 @@ fn asks(command: &mut Command) -> Option<(&mut Option<String>, &mut Access)> {
             | QuotaCommand::List(target)
             | QuotaCommand::Remove { target, .. },
         ) => target,
-        Command::Secrets(KeyRotation::Rotate(how)) | Command::Gossip(KeyRotation::Rotate(how)) => {
+        Command::Secrets(SecretsCommand::Rotate(how)) | Command::Gossip(KeyRotation::Rotate(how)) => {
             &mut how.target
         }
         Command::Ca(AuthorityCommand::Rotate { how, .. }) => &mut how.target,
@@ -157,6 +159,7 @@ fn asks(command: &mut Command) -> Option<(&mut Option<String>, &mut Access)> {
         | Command::Config(_)
         | Command::Admin(_)
         | Command::Backup(_)
+        | Command::Secrets(SecretsCommand::Rewrap(_))
         | Command::Recover(_)
         | Command::Completion { .. }
         | Command::MockEngine(_) => return None,

@@ -55,6 +55,10 @@ pub(crate) struct NodeSection {
     pub(crate) tls_key: Option<PathBuf>,
     /// More certificate authorities for providers, PEM.
     pub(crate) ca_file: Option<PathBuf>,
+    /// What the node's own key is wrapped by on disk: `file:/PATH`, `env:NAME` or `command:/PATH [ARGUMENTS]`.
+    pub(crate) key_wrap: Option<String>,
+    /// What it was wrapped by before.
+    pub(crate) key_wrap_old: Option<String>,
     /// Whether clients beyond this machine may come without TLS.
     pub(crate) allow_plain_http: bool,
     /// How long a graceful stop waits for streams, in milliseconds.

@@ -11,6 +11,7 @@ use crate::cli::secret;
 use crate::data_dir;
 use crate::os::capacity;
 use crate::os::network::Listen;
+use crate::os::wrapping::Wrapping;
 
 const HTTP: &str = "127.0.0.1:6602";
 const CLUSTER: &str = "127.0.0.1:7602";
@@ -33,6 +34,10 @@ pub(crate) struct Settings {
     pub(crate) listen: Listen,
     /// Folders below which model files may lie.
     pub(crate) model_roots: Vec<PathBuf>,
+    /// What the node's own key is wrapped by on disk.
+    pub(crate) key_wrap: Option<Wrapping>,
+    /// What it was wrapped by before.
+    pub(crate) key_wrap_old: Option<Wrapping>,
     /// How long an engine may take to end.
     pub(crate) stop_grace: Duration,
     advertise: Option<String>,
@@ -72,6 +77,8 @@ pub(crate) fn resolve(
         },
         model_roots: if roots.is_empty() { vec![data.join(MODELS)] } else { roots },
         stop_grace: Duration::from_millis(node.stop_grace_ms.unwrap_or(STOP_GRACE_MS)),
+        key_wrap: wrapping(&loaded, "node.key_wrap", args.key_wrap.or(node.key_wrap))?,
+        key_wrap_old: wrapping(&loaded, "node.key_wrap_old", args.key_wrap_old.or(node.key_wrap_old))?,
         advertise: args.advertise.or(node.advertise),
         http_advertise: args.http_advertise.or(node.http_advertise),
         name,
@@ -171,6 +178,12 @@ fn with_llama(mut actors: actors::Settings, program: Option<String>) -> actors::
         actors.engines.insert(LLAMA.to_owned(), actors::engine::Engine { program, ..engine });
     }
     actors
+}
+
+/// What a key is wrapped by; one that is empty is none.
+fn wrapping(loaded: &Loaded, setting: &str, text: Option<String>) -> Result<Option<Wrapping>, Error> {
+    let text = text.filter(|text| !text.trim().is_empty());
+    text.map(|text| text.parse().map_err(|hint| loaded.at(&format!("{setting}: {hint}")))).transpose()
 }
 
 fn tls_files(

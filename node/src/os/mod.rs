@@ -14,3 +14,4 @@ pub(crate) mod outward;
 pub(crate) mod processes;
 pub(crate) mod resolve;
 pub(crate) mod tls;
+pub(crate) mod wrapping;
