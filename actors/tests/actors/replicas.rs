@@ -261,7 +261,7 @@ async fn any_node_can_be_asked_for_its_logs_and_its_state() {
     let observed = ask::observe(&*world.cluster, ME).await.unwrap();
     assert_eq!(observed.replicas.len(), 1);
     assert_eq!(observed.replicas[0].state, State::Ready);
-    assert_eq!(observed.root.parts.len(), 4);
+    assert_eq!(observed.root.parts.len(), 5);
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,6 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use domain::decide::mode::Mode;
 use domain::decide::{routing, voters};
 use domain::deployment::Phase;
 use domain::node::Standing;
@@ -206,9 +205,6 @@ pub(super) fn pending(world: &World) -> Vec<String> {
         }
         if view.leader.is_none() {
             pending.push(format!("{} knows no leader", host.name));
-        }
-        if Mode::of(node.directory().membership().contact()) == Mode::Degraded {
-            pending.push(format!("{} is degraded", host.name));
         }
         let leaving = view.state.nodes.rows().filter(|row| row.standing == Standing::Leaving);
         pending.extend(leaving.map(|row| format!("{} sees {} still leaving", host.name, row.name)));
