@@ -131,9 +131,9 @@ fn replicas(view: &View, deployment: &Deployment) -> Result<Vec<Target>, Reason>
             why: why_not_ready(view, deployment),
         });
     }
-    let trust = trusts_suspicion(view);
     let target = |(ordinal, (node, epoch))| Target::Replica { id: deployment.id, ordinal, epoch, node };
-    let usable = |node: NodeId| node == view.me || !trust || !view.liveness.suspects(node);
+    // Whether suspicion is to be trusted takes a look at every node: only where a replica's is suspected.
+    let usable = |node: NodeId| node == view.me || !view.liveness.suspects(node) || !trusts_suspicion(view);
     let found: Vec<Target> = ready().filter(|(_, (node, _))| usable(*node)).map(target).collect();
     if found.is_empty() { Err(Reason::Unreachable(deployment.id)) } else { Ok(found) }
 }

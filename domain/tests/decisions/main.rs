@@ -1,6 +1,7 @@
 //! Decisions and tables from the outside: commands in, tables and moves out.
 
 mod config;
+mod effort;
 mod events;
 mod leases;
 mod levels;

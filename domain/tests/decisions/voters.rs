@@ -43,6 +43,26 @@ fn a_dead_voter_stays_until_a_successor_is_there() {
 }
 
 #[test]
+fn of_nine_nodes_five_vote_and_a_learner_takes_a_dead_voters_place_in_its_zone() {
+    let zone = |i: u64| ["a", "b", "c"][i as usize % 3];
+    let mut nine: Vec<_> = (1..=9).map(|i| candidate(i, zone(i), true, i == 1)).collect();
+    let voters = choose(&nine).unwrap();
+    assert_eq!(voters.len(), 5);
+    for c in &mut nine {
+        c.votes = voters.contains(&c.id);
+    }
+    assert_eq!(choose(&nine), None, "four learn, and nothing is to change");
+    let dead = nine.iter().position(|c| c.votes && c.id != NodeId(1)).unwrap();
+    (nine[dead].live, nine[dead].caught_up) = (false, false);
+    let after = choose(&nine).unwrap();
+    assert_eq!(after.len(), 5);
+    assert!(voters.difference(&after).eq([&nine[dead].id]), "only the dead one goes: {voters:?} {after:?}");
+    let zones = |ids: &BTreeSet<NodeId>| ids.iter().map(|id| zone(id.0)).collect::<BTreeSet<_>>().len();
+    assert_eq!((zones(&voters), zones(&after)), (3, 3));
+    assert_eq!([7, 9, 30, 1_000].map(wanted), [5; 4]);
+}
+
+#[test]
 fn the_leader_stays_among_the_voters_of_its_zone() {
     let mut nodes: Vec<_> =
         (1..=4).map(|i| candidate(i, ["a", "b", "c", "a"][i as usize - 1], true, i != 2)).collect();

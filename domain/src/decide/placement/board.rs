@@ -1,14 +1,14 @@
 //! The cluster as a round of placement sees it: what is free on each node, and where each deployment's replicas are or go.
 //! Moves that were decided are marked on it, so that the next one of the round sees them.
 
+use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Problem, Reason};
 use crate::ids::{DeploymentId, Millis, NodeId};
-use crate::tables::deployment::{AntiAffinity, Deployment, Desired, Phase, Preempted, Replica, Resources};
+use crate::tables::deployment::{Deployment, Desired, Phase, Preempted, Replica, Resources};
 use crate::tables::node::{Node, Standing};
-use crate::view::Health;
 
 /// How long a room that was made for a replica counts as a move under way though the replica has no node yet.
 const ROOM_MADE_MS: Millis = 5_000;
@@ -102,16 +102,33 @@ pub(super) struct Board<'a> {
     pub(super) rooms: BTreeMap<NodeId, Room<'a>>,
     spots: BTreeMap<DeploymentId, BTreeMap<u32, Spot>>,
     going: BTreeSet<(DeploymentId, u32)>,
+    /// What the tables place on each node, without successors.
+    hosted: BTreeMap<NodeId, Vec<(&'a Deployment, &'a Replica)>>,
+    /// The lowest priority of what is placed.
+    lowest: Option<i32>,
+    /// Nodes and replicas that were looked at one by one.
+    looked: Cell<u64>,
 }
 
 impl<'a> Board<'a> {
     pub(super) fn of(problem: &'a Problem<'a>) -> Self {
         let state = &problem.view.state;
         let rooms = state.nodes.rows().map(|node| (node.id, Room::new(node))).collect();
-        let mut board = Self { problem, rooms, spots: BTreeMap::new(), going: BTreeSet::new() };
+        let mut board = Self {
+            problem,
+            rooms,
+            spots: BTreeMap::new(),
+            going: BTreeSet::new(),
+            hosted: BTreeMap::new(),
+            lowest: None,
+            looked: Cell::default(),
+        };
         for deployment in state.deployments.rows() {
             for replica in &deployment.replicas {
                 let next = replica.successor.as_ref();
+                let priority = deployment.spec.policy.priority;
+                board.lowest = Some(board.lowest.map_or(priority, |lowest| lowest.min(priority)));
+                board.hosted.entry(replica.node).or_default().push((deployment, replica));
                 board.take(replica.node, deployment, &replica.gpus);
                 if let Some(next) = next {
                     board.take(next.node, deployment, &next.gpus);
@@ -159,6 +176,33 @@ impl<'a> Board<'a> {
         self.stand(deployment.id, replica.ordinal, spot);
     }
 
+    /// What the tables place on a node, by deployment.
+    pub(super) fn hosted(&self, node: NodeId) -> &[(&'a Deployment, &'a Replica)] {
+        let found = self.hosted.get(&node).map_or(&[][..], |found| found);
+        self.look(found.len());
+        found
+    }
+
+    /// Whether anything is of lower priority than a deployment.
+    pub(super) fn has_lower(&self, deployment: &Deployment) -> bool {
+        self.lowest.is_some_and(|lowest| lowest < deployment.spec.policy.priority)
+    }
+
+    /// Whether anything makes room in this round.
+    pub(super) fn makes_any_way(&self) -> bool {
+        !self.going.is_empty()
+    }
+
+    /// Counts what is looked at one by one.
+    pub(super) fn look(&self, count: usize) {
+        self.looked.set(self.looked.get() + count as u64);
+    }
+
+    /// How much was looked at one by one.
+    pub(super) fn looked(&self) -> u64 {
+        self.looked.get()
+    }
+
     /// Whether a replica makes room in this round.
     pub(super) fn makes_way(&self, id: DeploymentId, ordinal: u32) -> bool {
         self.going.contains(&(id, ordinal))
@@ -200,38 +244,12 @@ impl<'a> Board<'a> {
 
     /// Why a placed replica cannot stay, if it cannot.
     pub(super) fn displaced(&self, deployment: &Deployment, ordinal: u32) -> Option<Reason> {
-        let replica = deployment.replica(ordinal)?;
-        if ordinal >= deployment.wanted() {
-            return Some(Reason::NotWanted);
-        }
-        let view = self.problem.view;
-        match view.state.nodes.get(&replica.node).map(|n| n.standing) {
-            None => return Some(Reason::NodeGone(replica.node)),
-            // As long as it is there it hands over in order.
-            Some(Standing::Leaving)
-                if !self.problem.can_plan() || view.liveness.of(replica.node) == Health::Down =>
-            {
-                return Some(Reason::NodeGone(replica.node));
-            }
-            Some(Standing::Lost) => return Some(Reason::NodeLost(replica.node)),
-            Some(Standing::Active | Standing::Stopped | Standing::Leaving) => {}
-        }
-        matches!(replica.phase, Phase::Failed { .. }).then_some(Reason::Failed(replica.node))
+        self.problem.displaced(deployment, ordinal)
     }
 
     /// Why a replica that runs should be elsewhere, if it should: an operator's word, a rebalance apart.
     pub(super) fn unsettled(&self, deployment: &Deployment, replica: &Replica) -> Option<Reason> {
-        let node = self.problem.view.state.nodes.get(&replica.node)?;
-        let policy = &deployment.spec.policy;
-        if node.standing == Standing::Leaving {
-            return Some(Reason::Leaving(node.id));
-        }
-        if node.is_draining() {
-            return Some(Reason::Draining(node.id));
-        }
-        let crowded = policy.anti_affinity == AntiAffinity::Required
-            && deployment.replicas.iter().any(|r| r.ordinal < replica.ordinal && r.node == replica.node);
-        (crowded || !policy.admits(node.id, &node.name, &node.zone)).then_some(Reason::Misplaced(node.id))
+        self.problem.unsettled(deployment, replica)
     }
 
     /// Planned moves that are under way: successors that do not answer yet, and room that was made for what does not.

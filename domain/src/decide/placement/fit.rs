@@ -158,6 +158,7 @@ impl Board<'_> {
         ordinal: u32,
         room: &Room<'_>,
     ) -> Result<(), Unmet> {
+        self.look(1);
         let (node, spec) = (room.node, &deployment.spec);
         if node.standing != Standing::Active {
             return Err(Unmet::Away(node.standing));

@@ -20,8 +20,9 @@ mod why;
 
 use crate::command::Command;
 use crate::ids::{DeploymentId, Epoch, Millis, NodeId};
-use crate::tables::deployment;
-use crate::view::View;
+use crate::tables::deployment::{self, AntiAffinity, Deployment, Phase, Replica};
+use crate::tables::node::Standing;
+use crate::view::{Health, View};
 
 use board::Board;
 pub use fit::{REFUSAL_FIRST_MS, REFUSAL_MAX_MS, Unfit, Unmet};
@@ -158,6 +159,50 @@ impl<'a> Problem<'a> {
     fn can_plan(&self) -> bool {
         self.view.state.level() >= LEVEL
     }
+
+    /// Whether all that is wanted of a deployment is somewhere and may stay there.
+    fn is_settled(&self, deployment: &Deployment) -> bool {
+        let stays = |replica: &Replica| {
+            self.displaced(deployment, replica.ordinal).is_none()
+                && self.unsettled(deployment, replica).is_none()
+        };
+        (0..deployment.wanted()).all(|ordinal| deployment.replica(ordinal).is_some_and(stays))
+    }
+
+    /// Why a placed replica cannot stay, if it cannot.
+    fn displaced(&self, deployment: &Deployment, ordinal: u32) -> Option<Reason> {
+        let replica = deployment.replica(ordinal)?;
+        if ordinal >= deployment.wanted() {
+            return Some(Reason::NotWanted);
+        }
+        match self.view.state.nodes.get(&replica.node).map(|n| n.standing) {
+            None => return Some(Reason::NodeGone(replica.node)),
+            // As long as it is there it hands over in order.
+            Some(Standing::Leaving)
+                if !self.can_plan() || self.view.liveness.of(replica.node) == Health::Down =>
+            {
+                return Some(Reason::NodeGone(replica.node));
+            }
+            Some(Standing::Lost) => return Some(Reason::NodeLost(replica.node)),
+            Some(Standing::Active | Standing::Stopped | Standing::Leaving) => {}
+        }
+        matches!(replica.phase, Phase::Failed { .. }).then_some(Reason::Failed(replica.node))
+    }
+
+    /// Why a replica that runs should be elsewhere, if it should: an operator's word, a rebalance apart.
+    fn unsettled(&self, deployment: &Deployment, replica: &Replica) -> Option<Reason> {
+        let node = self.view.state.nodes.get(&replica.node)?;
+        let policy = &deployment.spec.policy;
+        if node.standing == Standing::Leaving {
+            return Some(Reason::Leaving(node.id));
+        }
+        if node.is_draining() {
+            return Some(Reason::Draining(node.id));
+        }
+        let crowded = policy.anti_affinity == AntiAffinity::Required
+            && deployment.replicas.iter().any(|r| r.ordinal < replica.ordinal && r.node == replica.node);
+        (crowded || !policy.admits(node.id, &node.name, &node.zone)).then_some(Reason::Misplaced(node.id))
+    }
 }
 
 /// A replica and what is to be said of it.
@@ -165,12 +210,18 @@ pub type Told = (DeploymentId, u32, Reason);
 
 /// The moves of this round, each with its reason. See [`explain`] for what could not be placed.
 pub fn solve(problem: &Problem<'_>) -> Vec<(Move, Reason)> {
-    run(problem).moves
+    run(problem, Extent::Round).moves
 }
 
-/// Replicas that should run but have no place, each with why.
+/// Replicas that should run but have no place, each with why; while more are to be placed than a round may, those that it
+/// came to. See [`held`] for all.
 pub fn explain(problem: &Problem<'_>) -> Vec<Told> {
-    run(problem).unplaced
+    run(problem, Extent::Round).unplaced
+}
+
+/// How many nodes and replicas a round looks at one by one, on top of going over the tables once: what its time grows with.
+pub fn effort(problem: &Problem<'_>) -> u64 {
+    run(problem, Extent::Round).looked
 }
 
 /// What a round came to, as far as replicas are kept waiting by it.
@@ -184,7 +235,18 @@ pub struct Held {
 
 /// What is kept waiting, and why.
 pub fn held(problem: &Problem<'_>) -> Held {
-    let Solution { unplaced, waiting, .. } = run(problem);
+    let Solution { unplaced, waiting, .. } = run(problem, Extent::All);
+    Held { unplaced, waiting }
+}
+
+/// What of one deployment is kept waiting, and why. Where all of it is in its place, nothing else is looked at.
+pub fn held_of(problem: &Problem<'_>, deployment: &Deployment) -> Held {
+    if problem.is_settled(deployment) {
+        return Held::default();
+    }
+    let Held { mut unplaced, mut waiting } = held(problem);
+    unplaced.retain(|(id, ..)| *id == deployment.id);
+    waiting.retain(|(id, ..)| *id == deployment.id);
     Held { unplaced, waiting }
 }
 
@@ -200,9 +262,19 @@ struct Solution {
     moves: Vec<(Move, Reason)>,
     unplaced: Vec<Told>,
     waiting: Vec<Told>,
+    looked: u64,
 }
 
-fn run(problem: &Problem<'_>) -> Solution {
+/// How far to go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// As far as what may move in one round.
+    Round,
+    /// To everything that should move.
+    All,
+}
+
+fn run(problem: &Problem<'_>, extent: Extent) -> Solution {
     let mut board = Board::of(problem);
     let mut solution = Solution::default();
     let moves = problem.view.state.moves();
@@ -210,11 +282,16 @@ fn run(problem: &Problem<'_>) -> Solution {
     let order = board.by_priority();
     urgent::release(&board, &order, &mut solution);
     let mut planned = planned::Budget::of(moves.planned_max, under_way);
-    let preempted = urgent::place(&mut board, &order, &mut planned, &mut solution);
-    solution.moves.truncate(moves.urgent_max as usize);
+    let urgent_max = moves.urgent_max as usize;
+    let enough = if extent == Extent::All { usize::MAX } else { urgent_max };
+    let preempted = urgent::place(&mut board, &order, &mut planned, enough, &mut solution);
+    // What was not come to has no room on the board: nothing planned may take it.
+    let cut_short = solution.moves.len() > enough;
+    solution.moves.truncate(urgent_max);
     solution.moves.extend(preempted);
-    if problem.can_plan() {
+    if problem.can_plan() && !cut_short {
         planned::run(&mut board, &order, &mut planned, &mut solution);
     }
+    solution.looked = board.looked();
     solution
 }

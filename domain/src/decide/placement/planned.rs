@@ -34,6 +34,11 @@ impl Budget {
         true
     }
 
+    /// Whether anything more may begin.
+    pub(super) fn is_open(&self) -> bool {
+        self.left > 0 || self.idle
+    }
+
     pub(super) fn is_spent(&self) -> bool {
         self.left == 0
     }

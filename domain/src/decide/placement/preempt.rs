@@ -38,7 +38,9 @@ pub(super) fn make_room<'a>(
     budget: &mut Budget,
     moves: &mut Vec<(Move, Reason)>,
 ) -> Option<NodeId> {
-    if !board.problem.can_plan() {
+    // What makes room for another may make enough for this one too; nothing more may, where none is lower or enough do.
+    let may_go = board.has_lower(deployment) && budget.is_open();
+    if !board.problem.can_plan() || !(may_go || board.makes_any_way()) {
         return None;
     }
     let (node, victims) = cheapest(board, deployment, ordinal)?;
@@ -78,12 +80,11 @@ fn cheapest<'a>(
 /// The replicas of lower priority that could go from a node, the best to lose first.
 fn lower<'a>(board: &Board<'a>, deployment: &Deployment, node: NodeId) -> Vec<Victim<'a>> {
     let priority = deployment.spec.policy.priority;
-    let rows = board.problem.view.state.deployments.rows().map(|row| &**row);
-    let mut victims: Vec<Victim<'a>> = rows
-        .filter(|row| row.spec.policy.priority < priority)
-        .flat_map(|row| row.replicas.iter().map(move |replica| Victim { deployment: row, replica }))
+    let hosted = board.hosted(node).iter().map(|(deployment, replica)| Victim { deployment, replica });
+    let mut victims: Vec<Victim<'a>> = hosted
+        .filter(|v| v.deployment.spec.policy.priority < priority)
         // One with a successor is about to go by itself.
-        .filter(|v| v.replica.node == node && v.replica.successor.is_none())
+        .filter(|v| v.replica.successor.is_none())
         .filter(|v| !board.makes_way(v.deployment.id, v.replica.ordinal))
         .filter(|v| v.has_failed() || board.stays(v.deployment.id, v.replica.ordinal))
         .collect();

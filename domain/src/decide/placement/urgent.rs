@@ -53,16 +53,21 @@ fn is_needed(board: &Board<'_>, deployment: &Deployment, replica: &Replica, next
 }
 
 /// Gives nodes to what has none, and notes what gets none. What has to make room for that comes back apart: it counts as
-/// planned.
+/// planned. Ends where there are more than `enough` moves: the rest is for later rounds, and looking for it all in each would
+/// take the square of the time.
 pub(super) fn place(
     board: &mut Board<'_>,
     order: &[&Deployment],
     budget: &mut Budget,
+    enough: usize,
     solution: &mut Solution,
 ) -> Vec<(Move, Reason)> {
     let mut preempted = Vec::new();
     for deployment in order {
         for ordinal in 0..deployment.wanted() {
+            if solution.moves.len() > enough {
+                return preempted;
+            }
             let placed = deployment.replica(ordinal);
             let why = match placed {
                 Some(_) => match board.displaced(deployment, ordinal) {

@@ -3,7 +3,7 @@
 
 use super::board::Board;
 use super::fit::{Score, score};
-use super::{Problem, Reason, Unmet, run};
+use super::{Extent, Problem, Reason, Unmet, run};
 use crate::ids::{DeploymentId, NodeId};
 
 /// What is to be said of a node for a replica.
@@ -50,7 +50,7 @@ pub struct Explanation {
 /// Explains a deployment's replicas, those that are wanted and those that still are somewhere.
 pub fn why(problem: &Problem<'_>, id: DeploymentId) -> Vec<Explanation> {
     let Some(deployment) = problem.view.state.deployments.get(&id) else { return Vec::new() };
-    let (board, solution) = (Board::of(problem), run(problem));
+    let (board, solution) = (Board::of(problem), run(problem, Extent::All));
     let told = solution.unplaced.into_iter().chain(solution.waiting);
     let told: Vec<_> = told.filter(|(of, ..)| *of == id).collect();
     let moves: Vec<_> = solution.moves.into_iter().filter(|(step, _)| step.replica().0 == id).collect();
