@@ -18,13 +18,15 @@ SEEDS ?= 0..200
 KILLS ?= 100
 MINUTES ?= 20
 OLD   ?= HEAD~1
+DEPLOYMENTS ?= 10000
+KEYS  ?= 100000
 JOBS  ?= $(shell nproc 2>/dev/null || echo 2)
 ARGS  ?=
-export DATA JOBS KILLS MINUTES
+export DATA JOBS KILLS MINUTES DEPLOYMENTS KEYS
 
 BUILT := $(CARGO_TARGET_DIR)/debug
 
-.PHONY: help setup run test verify fix bench sim sim-long bugs chaos upgrade kills failover soak
+.PHONY: help setup run test verify fix bench sim sim-long bugs chaos upgrade kills failover soak scale
 
 help: ## this list
 	@echo 'usage: make TARGET'; echo
@@ -79,3 +81,6 @@ failover: setup ## kill KILLS=100 leaders under load, of LLMHub and of etcd, and
 
 soak: setup ## load and random faults for MINUTES=20; fails where something is lost, hangs or grows without end
 	@xtask/tools/check.sh soak --minutes $(MINUTES) $(ARGS)
+
+scale: setup ## fill a cluster with DEPLOYMENTS=10000 and KEYS=100000, and write what that costs into docs/scale.md
+	@xtask/tools/scale.sh $(ARGS)

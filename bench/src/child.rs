@@ -71,6 +71,14 @@ impl Child {
         unsafe { libc::kill(self.process.id().cast_signed(), libc::SIGTERM) };
     }
 
+    /// Ends it, in order or by force, and waits until it has ended.
+    pub fn stop(&mut self, kill: bool) -> anyhow::Result<()> {
+        if kill && self.process.try_wait()?.is_none() {
+            self.process.kill()?;
+        }
+        self.end().with_context(|| format!("stop {}", self.name))
+    }
+
     fn end(&mut self) -> std::io::Result<()> {
         if self.process.try_wait()?.is_some() {
             return Ok(());

@@ -9,7 +9,8 @@
 //! | [`stats`], [`cpu`] | percentiles; processor time and memory of process trees |
 //! | [`child`], [`nginx`], [`llmhub`] | programs that a run starts, and stops again |
 //! | [`suite`] | the order in which everything is measured |
-//! | [`report`], [`conditions`], [`failover`] | the tables, and what they were measured on |
+//! | [`metadata`], [`scale`] | durable writes and linearizable reads beside etcd; a cluster with large tables |
+//! | [`page`], [`report`], [`conditions`], [`failover`] | the tables, and what they were measured on |
 //!
 //! It imports no crate of LLMHub: the program is driven over its command line and HTTP, like any other user would.
 //! It never asserts on time: it prints figures next to the bars and leaves the judgement to the reader.
@@ -24,9 +25,11 @@ pub mod llmhub;
 pub mod load;
 pub mod metadata;
 pub mod nginx;
+pub mod page;
 pub mod plan;
 pub mod report;
 pub mod results;
+pub mod scale;
 pub mod stats;
 pub mod suite;
 pub mod upstream;

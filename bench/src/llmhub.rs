@@ -103,14 +103,44 @@ impl Cluster {
 
     /// Starts one more node, which joins with a token, and waits until it is healthy.
     pub async fn grow(&mut self) -> anyhow::Result<()> {
+        let place = self.begin_to_grow().await?;
+        let node = &mut self.nodes[place];
+        wait_healthy(&mut node.child, node.http).await
+    }
+
+    /// Starts one more node, which joins with a token, without waiting for it; its place in [`Cluster::nodes`].
+    pub async fn begin_to_grow(&mut self) -> anyhow::Result<usize> {
         let answer = self.post("/api/tokens", &json!({})).await?;
         let token = answer["token"].as_str().context("POST /api/tokens answered no token")?.to_owned();
         let seed = self.nodes[0].cluster.to_string();
         let name = format!("bench-{}", self.nodes.len() + 1);
-        let mut node = start_node(&self.program, &self.folder, &name, &["--join", &seed, "--token", &token])?;
-        wait_healthy(&mut node.child, node.http).await?;
+        let node = start_node(&self.program, &self.folder, &name, &["--join", &seed, "--token", &token])?;
         self.nodes.push(node);
+        Ok(self.nodes.len() - 1)
+    }
+
+    /// Stops a node, in order or by force, and waits until it has ended.
+    pub fn stop(&mut self, place: usize, kill: bool) -> anyhow::Result<()> {
+        self.nodes[place].child.stop(kill)
+    }
+
+    /// Starts a node that was stopped, with its data and its addresses, without waiting for it.
+    pub fn start_again(&mut self, place: usize) -> anyhow::Result<()> {
+        let Node { name, http, cluster, .. } = &self.nodes[place];
+        self.nodes[place] = start_node_at(&self.program, &self.folder, name, [*http, *cluster], &[])?;
         Ok(())
+    }
+
+    /// The node, or an error with its last words where it ended.
+    pub fn alive(&mut self, place: usize) -> anyhow::Result<&Node> {
+        let node = &mut self.nodes[place];
+        node.child.ensure_alive()?;
+        Ok(node)
+    }
+
+    /// Where a node keeps its data.
+    pub fn folder_of(&self, node: &Node) -> PathBuf {
+        self.folder.join(&node.name)
     }
 
     /// Deploys [`DEPLOYMENT`]: one replica of the mock engine on some node; waits until all nodes reach it.
@@ -182,9 +212,18 @@ pub fn program(given: Option<&Path>) -> anyhow::Result<PathBuf> {
 }
 
 fn start_node(program: &Path, folder: &Path, name: &str, more: &[&str]) -> anyhow::Result<Node> {
+    start_node_at(program, folder, name, free_ports::<2>()?, more)
+}
+
+fn start_node_at(
+    program: &Path,
+    folder: &Path,
+    name: &str,
+    [http, cluster]: [SocketAddr; 2],
+    more: &[&str],
+) -> anyhow::Result<Node> {
     let data = folder.join(name);
     fs::create_dir_all(&data)?;
-    let [http, cluster] = free_ports::<2>()?;
     let mut command = Command::new(program);
     command.args(["node", "--name", name, "--data"]).arg(&data);
     command.args(["--http", &http.to_string(), "--cluster", &cluster.to_string()]).args(more);

@@ -6,7 +6,7 @@ use bench::cpu::TreeTime;
 use bench::load::{Call, StreamPlan, Tally, closed_loop, open_loop, streams};
 use bench::plan::Plan;
 use bench::suite::Options;
-use bench::{llmhub, metadata, nginx, report, suite, upstream};
+use bench::{conditions, llmhub, metadata, nginx, page, report, scale, suite, upstream};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,6 +17,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Where the figures that are kept lie, from the root of the checkout.
 const KEPT_PAGE: &str = "docs/benchmarks.md";
+/// The sections of a page that `bench scale` writes: of real processes, and of the tables alone.
+const SCALE_SECTION: &str = "bench-scale";
+const TABLES_SECTION: &str = "bench-tables";
 
 /// What a request through LLMHub costs, beside the same request sent directly and through nginx.
 ///
@@ -36,6 +39,8 @@ enum Command {
     Load(Load),
     /// Measure writes and reads of metadata beside etcd
     Metadata(Metadata),
+    /// Fill a cluster with keys and deployments, and measure what that costs
+    Scale(Scale),
     /// Serve as a mock OpenAI provider until stopped
     Upstream(Upstream),
 }
@@ -89,6 +94,27 @@ struct Metadata {
     /// Measure LLMHub alone
     #[arg(long)]
     without_etcd: bool,
+}
+
+/// Starts three nodes, lets 64 clients fill them with keys and with deployments that want no replicas, then looks at what
+/// nodes weigh, how long listings, a restart and a fourth node take, and chats beside an empty cluster. Prints Markdown.
+#[derive(Args)]
+struct Scale {
+    /// Deployments to make
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(10..=99_999))]
+    deployments: u32,
+    /// API keys to make
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(10..=999_999))]
+    keys: u32,
+    /// The llmhub binary [default: the one beside this program, else on PATH]
+    #[arg(long, value_name = "PATH")]
+    llmhub: Option<PathBuf>,
+    /// Put the tables into this page's section as well
+    #[arg(long, value_name = "FILE")]
+    page: Option<PathBuf>,
+    /// What `cargo bench -p domain --bench scale` printed, for a section of its own
+    #[arg(long, value_name = "FILE", requires = "page")]
+    tables: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -156,6 +182,7 @@ fn main() -> ExitCode {
         Command::All(all) => run_until_stopped(run_all(all)),
         Command::Load(load) => run_until_stopped(run_load(load)),
         Command::Metadata(metadata) => run_until_stopped(run_metadata(metadata)),
+        Command::Scale(scale) => run_until_stopped(run_scale(scale)),
         Command::Upstream(upstream) => run_upstream(&upstream),
     };
     match outcome {
@@ -199,6 +226,23 @@ async fn run_metadata(asked: Metadata) -> anyhow::Result<()> {
     let plan = metadata::Plan { clients, rounds, each: Duration::from_secs(seconds) };
     print!("{}", metadata::render(&metadata::run(&programs, &plan).await?));
     Ok(())
+}
+
+async fn run_scale(asked: Scale) -> anyhow::Result<()> {
+    let program = llmhub::program(asked.llmhub.as_deref())?;
+    // Read first: a typo in its name should not cost minutes.
+    let tables = asked.tables.as_deref().map(std::fs::read_to_string).transpose().context("read --tables")?;
+    let mut conditions = conditions::machine();
+    conditions.push(("llmhub".to_owned(), conditions::llmhub_version(&program)));
+    let plan = scale::Plan { deployments: asked.deployments as usize, keys: asked.keys as usize };
+    let text = scale::render(&conditions, &scale::run(&program, plan).await?);
+    print!("{text}");
+    let Some(file) = asked.page else { return Ok(()) };
+    let put = |section, text: &str| {
+        page::put(&file, section, text).with_context(|| format!("write {}", file.display()))
+    };
+    put(SCALE_SECTION, &text)?;
+    tables.map_or(Ok(()), |tables| put(TABLES_SECTION, &tables))
 }
 
 /// A passing look must not replace the figures that are kept.
