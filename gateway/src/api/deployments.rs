@@ -1,5 +1,7 @@
 //! Deployments: what is wanted, where each replica is, why one is not placed, and what can be asked of it.
 
+use std::collections::BTreeMap;
+
 use actors::ask;
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
@@ -104,12 +106,12 @@ pub(super) fn policy(policy: &Policy) -> Value {
     })
 }
 
-/// Shows a deployment. What is kept waiting is the whole cluster's, because placement is decided as a whole.
+/// Shows a deployment, with what of it is kept waiting.
 fn shape(view: &View, deployment: &Deployment, held: &Held) -> Value {
     let replicas: Vec<Value> = deployment.replicas.iter().map(|r| replica(view, r)).collect();
     let told = |held: &[placement::Told]| -> Vec<Value> {
-        let own = held.iter().filter(|(id, ..)| *id == deployment.id);
-        own.map(|(_, ordinal, why)| json!({ "ordinal": ordinal, "reason": in_words(view, why) })).collect()
+        let told = held.iter();
+        told.map(|(_, ordinal, why)| json!({ "ordinal": ordinal, "reason": in_words(view, why) })).collect()
     };
     let refusals: Vec<Value> = deployment
         .refusals
@@ -145,13 +147,28 @@ fn shape(view: &View, deployment: &Deployment, held: &Held) -> Value {
     })
 }
 
-fn held(app: &App, view: &View) -> Held {
-    placement::held(&placement::Problem::of(view, app.deps.clock.now()))
+/// What of a deployment is kept waiting.
+fn held_of(app: &App, view: &View, deployment: &Deployment) -> Held {
+    placement::held_of(&placement::Problem::of(view, app.deps.clock.now()), deployment)
+}
+
+/// What is kept waiting, by deployment. It is found for the whole cluster at once, because placement is decided as a whole.
+fn held(app: &App, view: &View) -> BTreeMap<DeploymentId, Held> {
+    let Held { unplaced, waiting } = placement::held(&placement::Problem::of(view, app.deps.clock.now()));
+    let mut by_id: BTreeMap<DeploymentId, Held> = BTreeMap::new();
+    for told in unplaced {
+        by_id.entry(told.0).or_default().unplaced.push(told);
+    }
+    for told in waiting {
+        by_id.entry(told.0).or_default().waiting.push(told);
+    }
+    by_id
 }
 
 pub(crate) async fn list(State(app): State<App>, _: MayRead, Fresh(view): Fresh) -> Json<Value> {
-    let held = held(&app, &view);
-    let all: Vec<Value> = view.state.deployments.rows().map(|d| shape(&view, d, &held)).collect();
+    let (held, none) = (held(&app, &view), Held::default());
+    let rows = view.state.deployments.rows();
+    let all: Vec<Value> = rows.map(|d| shape(&view, d, held.get(&d.id).unwrap_or(&none))).collect();
     Json(json!({ "deployments": all }))
 }
 
@@ -161,7 +178,8 @@ pub(crate) async fn get(
     Fresh(view): Fresh,
     Path(id): Path<String>,
 ) -> Answer {
-    Ok(Json(shape(&view, find(&view, &id)?, &held(&app, &view))))
+    let deployment = find(&view, &id)?;
+    Ok(Json(shape(&view, deployment, &held_of(&app, &view, deployment))))
 }
 
 /// Changes a deployment and shows it as it is then.
@@ -181,7 +199,7 @@ async fn change(
     changes.commit(app, Change::Deployment(command(id))).await?;
     let view = app.deps.view.load();
     match view.state.deployments.get(&id) {
-        Some(row) => Ok(Json(shape(&view, row, &held(app, &view)))),
+        Some(row) => Ok(Json(shape(&view, row, &held_of(app, &view, row)))),
         None => gone(),
     }
 }

@@ -1,10 +1,12 @@
 //! Nodes of the cluster: who there is, how this node sees them, and how one leaves.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use domain::decide::placement::{self, Held, Problem as Placement};
 use domain::node::{Command, Node, Standing};
-use domain::{Command as Change, Health, NodeId, View, rotation};
+use domain::{Command as Change, DeploymentId, Health, NodeId, View, rotation};
 use serde_json::{Value, json};
 
 use super::Answer;
@@ -45,23 +47,39 @@ fn work(node: &Node) -> &'static str {
     }
 }
 
-fn shape(view: &View, node: &Node, held: &Held) -> Value {
-    let all = || view.state.deployments.rows().flat_map(|d| d.replicas.iter().map(move |r| (d, r)));
-    let here = || all().filter(|(_, r)| r.node == node.id);
+/// What is on a node.
+#[derive(Default, Clone, Copy)]
+struct Here {
+    replicas: usize,
+    /// Those that have a successor elsewhere.
+    moving: usize,
+}
+
+/// What is on each node: counted in one go, since nodes times deployments are many.
+fn hosted(view: &View) -> BTreeMap<NodeId, Here> {
+    let mut nodes: BTreeMap<NodeId, Here> = BTreeMap::new();
+    for replica in view.state.deployments.rows().flat_map(|d| &d.replicas) {
+        let here = nodes.entry(replica.node).or_default();
+        here.replicas += 1;
+        here.moving += usize::from(replica.successor.is_some());
+    }
+    nodes
+}
+
+fn shape(view: &View, node: &Node, here: Here, held: &Held) -> Value {
+    let host = |id: &DeploymentId, ordinal: u32| {
+        view.state.deployments.get(id).and_then(|d| d.replica(ordinal)).map(|replica| replica.node)
+    };
     let leaves = node.cordon.is_some_and(|cordon| cordon.drain) || node.standing == Standing::Leaving;
     let drain = leaves.then(|| {
-        let waiting = held
-            .waiting
-            .iter()
-            .filter(|(id, ordinal, _)| here().any(|(d, r)| d.id == *id && r.ordinal == *ordinal));
+        let waiting = held.waiting.iter().filter(|(id, ordinal, _)| host(id, *ordinal) == Some(node.id));
         let waiting: Vec<Value> = waiting
             .map(|(id, ordinal, why)| {
                 let name = view.state.deployments.get(id).map(|d| &d.spec.name);
                 json!({ "deployment": name, "ordinal": ordinal, "reason": in_words(view, why) })
             })
             .collect();
-        let moving = here().filter(|(_, r)| r.successor.is_some()).count();
-        json!({ "left": here().count(), "moving": moving, "waiting": waiting })
+        json!({ "left": here.replicas, "moving": here.moving, "waiting": waiting })
     });
     json!({
         "id": node.id.to_string(),
@@ -78,7 +96,7 @@ fn shape(view: &View, node: &Node, held: &Held) -> Value {
         "http": node.http_addr,
         "cluster": node.cluster_addr,
         "version": node.version,
-        "replicas": here().count(),
+        "replicas": here.replicas,
         "capacity": node.capacity,
         "joined_at": rfc3339(node.joined_at),
         "certificate": certificate(view.state.holdings.get(&node.id).map(|row| &**row)),
@@ -102,9 +120,17 @@ fn held(app: &App, view: &View) -> Held {
     placement::held(&Placement::of(view, app.deps.clock.now()))
 }
 
+/// Shows one node.
+fn alone(app: &App, view: &View, node: &Node) -> Value {
+    let here = hosted(view).get(&node.id).copied().unwrap_or_default();
+    shape(view, node, here, &held(app, view))
+}
+
 pub(crate) async fn list(State(app): State<App>, _: MayRead, Fresh(view): Fresh) -> Json<Value> {
-    let held = held(&app, &view);
-    let nodes: Vec<Value> = view.state.nodes.rows().map(|node| shape(&view, node, &held)).collect();
+    let (held, hosted) = (held(&app, &view), hosted(&view));
+    let here = |id| hosted.get(&id).copied().unwrap_or_default();
+    let nodes: Vec<Value> =
+        view.state.nodes.rows().map(|node| shape(&view, node, here(node.id), &held)).collect();
     Json(json!({ "nodes": nodes }))
 }
 
@@ -114,7 +140,7 @@ pub(crate) async fn get(
     Fresh(view): Fresh,
     Path(id): Path<String>,
 ) -> Answer {
-    Ok(Json(shape(&view, find(&view, &id)?, &held(&app, &view))))
+    Ok(Json(alone(&app, &view, find(&view, &id)?)))
 }
 
 pub(crate) async fn cordon(
@@ -151,7 +177,7 @@ async fn open_or_close(
     let id = change(app, changes, text, command).await?;
     let view = app.deps.view.load();
     Ok(match id.and_then(|id| view.state.nodes.get(&id)) {
-        Some(row) => Json(shape(&view, row, &held(app, &view))),
+        Some(row) => Json(alone(app, &view, row)),
         None => gone(text),
     })
 }
