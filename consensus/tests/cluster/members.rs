@@ -6,6 +6,7 @@ use std::time::Duration;
 use consensus::Error;
 use consensus::mem::Crash;
 use domain::NodeId;
+use domain::decide::voters::{Candidate, choose};
 
 use crate::world::{World, put};
 
@@ -26,6 +27,55 @@ async fn a_learner_follows_and_becomes_a_voter() {
     assert_eq!(leader.status().voters, ids([1, 2, 3, 4]));
     assert!(!leader.status().changing);
     assert_eq!(world.converge().await, 2);
+}
+
+/// Who could vote, as a leader sees its cluster; `dead` is known to be lost.
+fn candidates(status: &consensus::Status, dead: NodeId) -> Vec<Candidate> {
+    let all = status.voters.iter().chain(&status.learners);
+    let candidate = |id: &NodeId| Candidate {
+        id: *id,
+        zone: String::new(),
+        live: *id != dead,
+        leaving: false,
+        votes: status.voters.contains(id),
+        leads: status.leader == Some(*id),
+        caught_up: status.matched.get(id).is_some_and(|at| *at == status.last_log),
+    };
+    all.map(candidate).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_nine_nodes_five_vote_and_four_follow_and_one_of_these_takes_a_dead_voters_place() {
+    let mut world = World::with_voters(46, 5).await;
+    for id in 6..=9 {
+        world.join(id).await;
+    }
+    for number in 0..20 {
+        put(&world.node(6 + number % 4), number).await;
+    }
+    world.until("the learners follow", |w| (6..=9).all(|id| w.seen(id).state.keys.len() == 20)).await;
+    let leader = world.leader().await;
+    assert_eq!((leader.status().voters, leader.status().learners), (ids([1, 2, 3, 4, 5]), ids([6, 7, 8, 9])));
+    assert_eq!(choose(&candidates(&leader.status(), NodeId(0))), None, "nothing is to change");
+
+    let victim = world.follower().await.id();
+    world.crash(victim.0, Crash::KeepsAll).await;
+    put(&world.node(9), 20).await;
+    world.until("all others follow", |w| (6..=9).all(|id| w.seen(id).state.keys.len() == 21)).await;
+    world.until("the leader knows", |_| choose(&candidates(&leader.status(), victim)).is_some()).await;
+    let voters = choose(&candidates(&leader.status(), victim)).unwrap();
+    leader.set_voters(voters.clone()).await.unwrap();
+    let status = leader.status();
+    assert_eq!((status.voters.len(), status.learners.len()), (5, 4));
+    assert!(!voters.contains(&victim) && voters.iter().filter(|id| id.0 > 5).count() == 1, "{voters:?}");
+
+    // The new voter counts: with two more gone there is a majority of three still.
+    let gone: Vec<_> = voters.iter().filter(|id| **id != leader.id() && id.0 <= 5).take(2).copied().collect();
+    for id in &gone {
+        world.crash(id.0, Crash::KeepsAll).await;
+    }
+    put(&leader, 21).await;
+    world.until("the learners follow on", |w| (6..=9).all(|id| w.seen(id).state.keys.len() == 22)).await;
 }
 
 #[tokio::test(start_paused = true)]
