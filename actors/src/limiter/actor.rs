@@ -29,7 +29,7 @@ pub(crate) enum Msg {
     /// Time passed.
     Tick,
     /// A command is over.
-    Over(Round, Result<(), String>),
+    Over(Box<Round>, Result<(), String>),
     /// The work on a command failed.
     Lost,
     /// The pause after a command is over.
@@ -104,7 +104,7 @@ impl Actor for Limiter {
                 if let Err(reason) = &outcome {
                     tracing::debug!(reason, "limits could not be refilled");
                 }
-                running.start.handle.over(round, outcome);
+                running.start.handle.over(*round, outcome);
                 running.pause(pause, &myself);
             }
             Msg::Lost => running.pause(RETRY_MS, &myself),
@@ -135,7 +135,7 @@ impl Running {
         let (proposer, id) = (self.start.proposer.clone(), self.draw_id());
         let work = async move {
             let outcome = propose(&*proposer, id, round.command.clone()).await;
-            Msg::Over(round, outcome)
+            Msg::Over(Box::new(round), outcome)
         };
         let work = tokio::spawn(aside::tell(myself.clone(), work, |_| Msg::Lost));
         self.round = Some(AbortOnDropHandle::new(work));

@@ -127,7 +127,7 @@ impl Limit {
 /// A window as people write it.
 pub fn window_text(ms: Millis) -> String {
     const UNITS: [(Millis, &str); 4] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
-    let found = UNITS.iter().find(|(unit, _)| ms >= *unit && ms % unit == 0);
+    let found = UNITS.iter().find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit));
     found.map_or_else(|| format!("{ms}ms"), |(unit, name)| format!("{}{name}", ms / unit))
 }
 

@@ -122,13 +122,12 @@ impl Fault {
             BitRot, BreakEngines, Copy, CrashAtWrite, Cut, Flap, GarbleEngine, HeavyTail, Join, Leave,
             LoseGpus, OldCopy, PowerOff, Provider, Remove, Slow, SlowDisk,
         };
-        match self {
-            PowerOff(_) | CrashAtWrite(..) | Copy(_) | OldCopy(_) | BitRot(_) | SlowDisk(..) => true,
-            Leave(_) | Remove(_) | Join(_) => true,
-            Cut(..) | Flap(..) | HeavyTail(_) | Slow(..) => true,
-            GarbleEngine(_) | BreakEngines(_) | LoseGpus(_) | Provider(_) => true,
-            _ => false,
-        }
+        let disk = matches!(self, CrashAtWrite(..) | Copy(_) | OldCopy(_) | BitRot(_) | SlowDisk(..));
+        let members = matches!(self, PowerOff(_) | Leave(_) | Remove(_) | Join(_) | Slow(..));
+        let links = matches!(self, Cut(..) | Flap(..) | HeavyTail(_));
+        disk || members
+            || links
+            || matches!(self, GarbleEngine(_) | BreakEngines(_) | LoseGpus(_) | Provider(_))
     }
 
     /// Whether only real processes can do it.
