@@ -181,9 +181,8 @@ fn start_anew(state: &mut State, mut node: Node, ctx: &mut Context<'_>) {
 fn bury(state: &mut State, id: NodeId, why: &str, ctx: &mut Context<'_>) {
     tell(state, id, Kind::NodeRemoved, &format!("is removed: {why}"), ctx);
     state.nodes.remove(ctx.out, &id);
-    let kept = state.wraps.remove(ctx.out, &id);
     state.gone.put(ctx.out, id, Gone { id, at: ctx.now });
-    rotation::node_gone(state, id, kept, ctx);
+    rotation::node_gone(state, id, ctx);
 }
 
 fn stand(state: &mut State, id: NodeId, standing: Standing, ctx: &mut Context<'_>) -> Outcome {
