@@ -25,6 +25,9 @@ use crate::ports::ViewCell;
 /// calls are refused at once.
 pub(super) const GRANT_WAIT_MS: Millis = 2_000;
 
+/// How long a call waits at least.
+const ASK_WAIT_MS: Millis = 50;
+
 /// The tokens that a call takes, as far as they can be told before it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tokens {
@@ -125,7 +128,7 @@ impl Handle {
     /// The limit that does not let it through.
     pub async fn admit(&self, key: &Key, tokens: Tokens) -> Result<Admitted, Refusal> {
         let units = |limit: &Limit| units(limit, tokens);
-        let patience = self.shared.clock.now() + GRANT_WAIT_MS;
+        let came = self.shared.clock.now();
         let mut waiting = None;
         loop {
             let account = self.account(key.id);
@@ -137,7 +140,7 @@ impl Handle {
                 Taken::Forgotten => continue,
                 Taken::Nothing(refusal) => refusal,
             };
-            let until = self.patience(patience);
+            let until = self.patience(came);
             if !matches!(refusal.reason, Reason::NotGranted(_)) || until <= now {
                 return Err(refusal);
             }
@@ -165,12 +168,12 @@ impl Handle {
         }
     }
 
-    /// Until when a call that is ready to wait until then waits in fact: not again and again for a cluster that has
-    /// granted nothing for long.
-    fn patience(&self, until: Millis) -> Millis {
+    /// Until when a call that came then waits for a grant: not again and again for a cluster that has granted nothing for
+    /// long, but for a moment always, so that it is asked.
+    fn patience(&self, came: Millis) -> Millis {
         match self.shared.asking_since.load(Ordering::Relaxed) {
-            0 => until,
-            since => until.min(since + GRANT_WAIT_MS),
+            0 => came + GRANT_WAIT_MS,
+            since => came.min(since).saturating_add(GRANT_WAIT_MS).max(came + ASK_WAIT_MS),
         }
     }
 
