@@ -211,7 +211,8 @@ pub(crate) async fn renew(
     let view = app.deps.view.load();
     let node = find(&view, &id)?;
     changes.commit(&app, Change::Rotation(rotation::Command::Renew(node.id))).await?;
-    Ok(Json(shape(&view, node, &held(&app, &view))))
+    let here = hosted(&view).remove(&node.id).unwrap_or_default();
+    Ok(Json(shape(&view, node, here, &held(&app, &view))))
 }
 
 /// Says what was removed in the request's own words: a repetition knows nothing else, and answers the same.

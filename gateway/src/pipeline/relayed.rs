@@ -84,6 +84,7 @@ impl Drop for Passing {
 }
 
 /// A call, until it is over.
+#[expect(clippy::large_enum_variant, reason = "one a stream, and the small variant is how it ends")]
 pub(super) enum State {
     UnderWay(Passing),
     /// Its client left it alone; the event that tells it so, where it can be told by one.

@@ -1,0 +1,108 @@
+//! The shape of the commands about providers, API keys and join tokens.
+
+use clap::{Args, Subcommand};
+use domain::limit::Limit;
+
+use super::{Named, SECRET, Target};
+use crate::cli::target::Access;
+
+/// `llmhub provider`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProviderCommand {
+    /// Add a provider that speaks OpenAI's interface, or replace the one of that name
+    Add(Box<ProviderAdd>),
+    /// List providers
+    List(Target),
+    /// Remove a provider
+    Remove {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+/// `llmhub provider add`.
+#[derive(Debug, Args)]
+pub(crate) struct ProviderAdd {
+    /// Its name
+    #[arg(long)]
+    pub(crate) name: String,
+    /// Its base URL, which usually ends in /v1
+    #[arg(long)]
+    pub(crate) url: String,
+    /// The key it asks for
+    #[arg(long, env = "LLMHUB_PROVIDER_KEY", hide_env_values = true, long_help = format!("The key it asks for: {SECRET}"))]
+    pub(crate) api_key: Option<String>,
+    /// A model it offers; may be given several times
+    #[arg(long, required = true, num_args = 1..)]
+    pub(crate) model: Vec<String>,
+    /// Address of a node [env: LLMHUB_URL] [default: http://127.0.0.1:6602]
+    #[arg(long, value_name = "URL")]
+    pub(crate) node_url: Option<String>,
+    #[command(flatten)]
+    pub(crate) access: Access,
+}
+
+/// `llmhub key`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make a key and print it, once
+    Create {
+        /// What it is for
+        #[arg(long)]
+        name: String,
+        /// What it allows: inference, read, deploy or admin; may be given several times (default: inference)
+        #[arg(long, value_parser = ["inference", "read", "deploy", "admin"])]
+        scope: Vec<String>,
+        /// What it may use over the whole cluster, such as 100req/1m or 50000tok/1h; may be given several times
+        #[arg(long, value_name = "LIMIT")]
+        limit: Vec<Limit>,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// List keys
+    List(Target),
+    /// Show a key, its limits and what is used of them
+    Show(Named),
+    /// Set all limits of a key, or take them away
+    Limit {
+        /// Its name or id
+        name: String,
+        /// What it may use over the whole cluster, such as 100req/1m or 50000tok/1h: `req` or `tok`, and a window in s, m, h or d
+        #[arg(value_name = "LIMIT", required_unless_present = "none")]
+        limit: Vec<Limit>,
+        /// Take all its limits away
+        #[arg(long, conflicts_with = "limit")]
+        none: bool,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Revoke a key
+    Revoke(Named),
+}
+
+/// `llmhub token`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token and print it, once
+    Create {
+        /// How long it is good, in seconds
+        #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
+        ttl: u64,
+        /// How many nodes it lets in
+        #[arg(long, default_value_t = 1)]
+        uses: u32,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// List tokens
+    List(Target),
+    /// Revoke a token
+    Revoke {
+        /// Its id, as `llmhub token list` shows it
+        id: String,
+        #[command(flatten)]
+        target: Target,
+    },
+}
