@@ -7,6 +7,7 @@ mod cluster;
 mod determinism;
 mod engines;
 mod leases;
+mod limits;
 mod providers;
 mod replicas;
 mod supervision;
