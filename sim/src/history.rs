@@ -87,6 +87,11 @@ pub enum What {
         /// How many pieces of text came.
         pieces: u32,
     },
+    /// A model was asked for a whole answer with a key that has a limit.
+    Limited {
+        /// How it ended.
+        ended: Ended,
+    },
     /// A node was asked how it is, and for one thing of each kind.
     Probe(Probe),
     /// Any other request outlived its deadline.

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::Dice;
 use crate::scenario::{
-    Ailment, Fault, Load, REMOTE_MODEL, Scenario, Weather, Who, chats, ms, probes, reads, s, streams, writes,
+    Ailment, Fault, Load, REMOTE_MODEL, Scenario, Weather, Who, chats, limited, ms, probes, reads, s,
+    streams, writes,
 };
 
 /// The name by which the default scenario is asked for.
@@ -28,6 +29,8 @@ const ON_GPU: &str = "large";
 const GPUS_PERMILLE: u64 = 250;
 const SPARES_PERMILLE: u64 = 400;
 const PROVIDER_PERMILLE: u64 = 350;
+/// How often a key calls more than it may.
+const LIMITED_PERMILLE: u64 = 300;
 /// Of a thousand seeds, in how many the log is cut short often, so that nodes that were away need a snapshot.
 const SNAPSHOTS_PERMILLE: u64 = 400;
 /// Of a thousand kinds of faults, how many a seed has.
@@ -58,6 +61,10 @@ pub fn scenario(seed: u64) -> Scenario {
     }
     for load in load(&mut dice, &scenario) {
         scenario = scenario.load(load);
+    }
+    // A draw of its own, so that it changes nothing else about a seed.
+    if Dice::of(seed, "limits").permille(LIMITED_PERMILLE) {
+        scenario = scenario.load(limited("mock", 30));
     }
     let mut plan = Plan::new(dice, &scenario);
     plan.draw();

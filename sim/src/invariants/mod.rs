@@ -6,6 +6,7 @@ pub mod bounded;
 mod calls;
 mod declared;
 mod gone;
+mod limits;
 mod linearizable;
 mod moves;
 mod one_host;
@@ -62,6 +63,7 @@ pub fn judge(checks: &[Check], evidence: &Evidence<'_>) -> Vec<Violation> {
             Check::NoHang => calls::hung(evidence),
             Check::NoChatFails => calls::failed(evidence),
             Check::AsDeclared => declared::broken(evidence),
+            Check::Limits => limits::exceeded(evidence),
             // These are looked for while it runs, some by one driver only.
             Check::OneLeader
             | Check::Agreement

@@ -39,6 +39,8 @@ pub enum Check {
     NoChatFails,
     /// A node without a majority serves models and reads, and acknowledges no change.
     AsDeclared,
+    /// A key's limit lets no more through, over all nodes, than it says.
+    Limits,
     /// The cluster gets ready, and after the last fault it becomes well again in time.
     Converges,
     /// Nothing panics. Simulator only; real processes show it as a node that died.
@@ -68,6 +70,7 @@ impl Check {
             Check::NoHang => "no_hang",
             Check::NoChatFails => "no_chat_fails",
             Check::AsDeclared => "as_declared",
+            Check::Limits => "limits",
             Check::Converges => "converges",
             Check::NoPanic => "no_panic",
             Check::HealthyStay => "healthy_stay",
@@ -92,6 +95,7 @@ pub const SAFETY: &[Check] = &[
     Check::EveryStreamEnds,
     Check::NoHang,
     Check::AsDeclared,
+    Check::Limits,
     Check::Converges,
     Check::NoPanic,
 ];

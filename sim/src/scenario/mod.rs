@@ -46,6 +46,8 @@ pub enum Load {
     Chats(String, u32),
     /// Probes of what nodes declare, with a model that each can serve alone, so many a second.
     Probes(String, u32),
+    /// Plain chats with this model and a key that has a limit, so many a second. One load of a scenario at most.
+    Limited(String, u32),
     /// So many streams with this model open at a time.
     Streams(String, u32),
 }
@@ -250,6 +252,11 @@ pub fn chats(model: &str, per_second: u32) -> Load {
 /// Probes with a model that every node can serve alone, so many a second.
 pub fn probes(model: &str, per_second: u32) -> Load {
     Load::Probes(model.to_owned(), per_second)
+}
+
+/// Plain chats with a key that has a limit, so many a second.
+pub fn limited(model: &str, per_second: u32) -> Load {
+    Load::Limited(model.to_owned(), per_second)
 }
 
 /// Streams with a model, so many at a time.

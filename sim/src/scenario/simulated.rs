@@ -1,7 +1,9 @@
 //! Scenarios that only the simulator can run: one fault each, or what belongs together, so that what it takes to bear it
 //! can be looked at alone. Planted bugs are looked for here where the swarm would need many seeds.
 
-use super::{Ailment, Check, Fault, REMOTE_MODEL, Scenario, Who, chats, ms, reads, s, streams, writes};
+use super::{
+    Ailment, Check, Fault, REMOTE_MODEL, Scenario, Who, chats, limited, ms, reads, s, streams, writes,
+};
 
 /// All names.
 pub const SIMULATED: &[&str] = &[
@@ -21,6 +23,7 @@ pub const SIMULATED: &[&str] = &[
     "gpus_lost",
     "provider_fails",
     "provider_silent",
+    "limit_reached",
 ];
 
 const TINY: &str = "tiny";
@@ -45,6 +48,7 @@ pub(super) fn simulated(name: &str) -> Option<Scenario> {
         "gpus_lost" => gpus_lost(),
         "provider_fails" => provider_fails(),
         "provider_silent" => provider_silent(),
+        "limit_reached" => limit_reached(),
         _ => return None,
     };
     Some(scenario.called(name))
@@ -58,6 +62,20 @@ fn busy(nodes: usize) -> Scenario {
         .load(chats(TINY, 8))
         .load(streams(TINY, 2))
         .for_at_least(s(26))
+}
+
+/// A key calls more often than it may, while nodes that hold leases on its limit die, come back and are cut off.
+fn limit_reached() -> Scenario {
+    Scenario::nodes(3)
+        .load(writes(5))
+        .load(limited("mock", 50))
+        .at(s(4), Fault::Kill(Who::Node(1)))
+        .at(s(5), Fault::Restart(Who::Node(1)))
+        .at(s(9), Fault::Isolate(Who::Leader))
+        .at(s(13), Fault::Heal)
+        .at(s(15), Fault::Kill(Who::Leader))
+        .at(s(18), Fault::Restart(Who::Victim))
+        .for_at_least(s(24))
 }
 
 /// The leader leaves, and what it did is done by others; then it is started again by mistake.
