@@ -32,8 +32,8 @@ pub(crate) enum Msg {
     Over(Box<Round>, Result<(), String>),
     /// The work on a command failed.
     Lost,
-    /// The pause after a command is over.
-    Resume,
+    /// The pause of this number, after a command, is over.
+    Resume(u64),
     /// The node stops; tells when everything was given back.
     Stop(oneshot::Sender<()>),
 }
@@ -56,8 +56,9 @@ pub(crate) struct Running {
     start: Arguments,
     /// The command under way.
     round: Option<AbortOnDropHandle<()>>,
-    /// A pause before the next one.
-    paused: bool,
+    /// A pause before the next one, by its number.
+    pause: Option<u64>,
+    pauses: u64,
     /// The node stops: everything is given back, and then this is told.
     stops: Option<oneshot::Sender<()>>,
 }
@@ -74,7 +75,7 @@ impl Actor for Limiter {
     ) -> Result<Running, ActorProcessingErr> {
         start.handle.open(myself.clone());
         myself.send_message(Msg::Tick)?;
-        Ok(Running { start, round: None, paused: false, stops: None })
+        Ok(Running { start, round: None, pause: None, pauses: 0, stops: None })
     }
 
     async fn handle(
@@ -86,18 +87,20 @@ impl Actor for Limiter {
         match message {
             Msg::Tick => {
                 drop(myself.send_after(millis(TICK_MS), || Msg::Tick));
-                running.paused = false;
             }
             Msg::Look => {}
-            Msg::Resume => {
-                running.paused = false;
+            Msg::Resume(number) => {
+                if running.pause != Some(number) {
+                    return Ok(());
+                }
+                running.pause = None;
                 if !running.start.handle.is_waited_for() && running.stops.is_none() {
                     return Ok(());
                 }
             }
             Msg::Stop(stops) => {
                 running.stops = Some(stops);
-                running.paused = false;
+                running.pause = None;
             }
             Msg::Over(round, outcome) => {
                 let pause = if outcome.is_ok() { GAP_MS } else { RETRY_MS };
@@ -117,12 +120,14 @@ impl Actor for Limiter {
 impl Running {
     /// The next command comes after a pause: when a call waits, no later; otherwise with a tick.
     fn pause(&mut self, ms: Millis, myself: &ActorRef<Msg>) {
-        (self.round, self.paused) = (None, true);
-        drop(myself.send_after(millis(ms), || Msg::Resume));
+        self.pauses += 1;
+        let number = self.pauses;
+        (self.round, self.pause) = (None, Some(number));
+        drop(myself.send_after(millis(ms), move || Msg::Resume(number)));
     }
 
     fn look(&mut self, myself: &ActorRef<Msg>) {
-        if self.round.is_some() || self.paused {
+        if self.round.is_some() || self.pause.is_some() {
             return;
         }
         let Some(round) = self.start.handle.round(self.stops.is_some()) else {

@@ -25,6 +25,12 @@ impl Driver<'_> {
     pub(super) fn strike(&mut self, fault: &Fault, now: Duration) -> bool {
         match fault {
             Fault::Heal => self.heal(),
+            // A run of fewer nodes than its scenario has.
+            Fault::OneWay(one, other) | Fault::Cut(one, other) | Fault::Flap(one, other, _)
+                if *one.max(other) >= self.world.hosts.len() =>
+            {
+                return false;
+            }
             Fault::OneWay(from, to) => {
                 let names = (self.name(*from), self.name(*to));
                 self.sim.partition_oneway(names.0, names.1);
