@@ -1,4 +1,4 @@
-//! The port to the other nodes. `wire` implements it over gRPC, tests in memory. It carries opaque bytes: only this crate
+//! The port to the other nodes. `wire` implements it over streams, tests in memory. It carries opaque bytes: only this crate
 //! knows what is in them, and the receiving side hands them to [`crate::Consensus::handle`] and
 //! [`crate::Consensus::install`] together with the sender's *authenticated* id.
 

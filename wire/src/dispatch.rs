@@ -18,6 +18,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where the services take their streams from.
 pub struct Arrivals {
+    /// For [`crate::raft::serve_calls`].
+    pub calls: mpsc::Receiver<PeerStream>,
     /// For [`crate::raft::serve_raft`].
     pub raft: mpsc::Receiver<PeerStream>,
     /// For [`crate::raft::serve_bulk`].
@@ -31,6 +33,7 @@ pub struct Arrivals {
 }
 
 struct Services {
+    calls: mpsc::Sender<PeerStream>,
     raft: mpsc::Sender<PeerStream>,
     bulk: mpsc::Sender<PeerStream>,
     door: mpsc::Sender<PeerStream>,
@@ -40,13 +43,21 @@ struct Services {
 
 /// Starts the accept loop; it ends with `stop`.
 pub fn start(streams: Arc<Streams>, stop: CancellationToken) -> (Arrivals, JoinHandle<()>) {
+    let (calls, calls_rx) = mpsc::channel(WAITING_MAX);
     let (raft, raft_rx) = mpsc::channel(WAITING_MAX);
     let (bulk, bulk_rx) = mpsc::channel(WAITING_MAX);
     let (door, door_rx) = mpsc::channel(WAITING_MAX);
     let (relay, relay_rx) = mpsc::channel(WAITING_MAX);
     let (join, join_rx) = mpsc::channel(WAITING_MAX);
-    let services = Services { raft, bulk, door, relay, join };
-    let arrivals = Arrivals { raft: raft_rx, bulk: bulk_rx, door: door_rx, relay: relay_rx, join: join_rx };
+    let services = Services { calls, raft, bulk, door, relay, join };
+    let arrivals = Arrivals {
+        calls: calls_rx,
+        raft: raft_rx,
+        bulk: bulk_rx,
+        door: door_rx,
+        relay: relay_rx,
+        join: join_rx,
+    };
     let task = tokio::spawn(async move {
         let _ = stop.run_until_cancelled(accept(&streams, &services)).await;
     });
@@ -69,6 +80,7 @@ impl Services {
     fn hand_over(&self, streams: &Streams, inbound: Inbound) {
         let Inbound { peer, protocol, io } = inbound;
         let service = match protocol {
+            Protocol::Calls => &self.calls,
             Protocol::Raft => &self.raft,
             Protocol::Bulk => &self.bulk,
             Protocol::Door => &self.door,
@@ -79,7 +91,7 @@ impl Services {
             tracing::warn!(?protocol, "refused a stream without an identity");
             return;
         };
-        if !streams.is_member(peer) && protocol == Protocol::Raft {
+        if !streams.is_member(peer) && matches!(protocol, Protocol::Calls | Protocol::Raft) {
             // Every call on it is refused: how a node that was away learns that it was removed.
             let Some(stranger) = streams.hear_out(peer, io) else { return };
             return told(protocol, service.try_send(stranger).is_ok());

@@ -1,4 +1,4 @@
-//! Between nodes and outwards: Raft over gRPC, relayed inference streams, actor messages, gossip, and the HTTP client. The
+//! Between nodes and outwards: Raft's calls and snapshots, relayed inference streams, actor messages, gossip, and the HTTP client. The
 //! runtime wires it together. It moves bytes over streams it is given: no TLS, no decisions.
 
 pub mod dispatch;
@@ -8,6 +8,7 @@ pub mod gossip;
 pub mod http_client;
 pub mod net;
 pub mod raft;
+mod redial;
 pub mod relay;
 pub mod streams;
 

@@ -19,7 +19,7 @@ pub type BoxIo = Box<dyn Io>;
 /// What is spoken on a stream of the cluster port (its ALPN name in production).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Protocol {
-    /// gRPC: Raft and everything asked of the log.
+    /// gRPC: Raft and everything asked of the log, by nodes of a version that does not know [`Protocol::Calls`].
     Raft,
     /// gRPC: snapshots and other bulk, so that it never delays a heartbeat.
     Bulk,
@@ -29,12 +29,14 @@ pub enum Protocol {
     Relay,
     /// A new node asking to be let in: the only one without a client certificate.
     Join,
+    /// Frames: Raft and everything asked of the log.
+    Calls,
 }
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Protocol; 5] =
-        [Protocol::Raft, Protocol::Bulk, Protocol::Door, Protocol::Relay, Protocol::Join];
+    pub const ALL: [Protocol; 6] =
+        [Protocol::Raft, Protocol::Bulk, Protocol::Door, Protocol::Relay, Protocol::Join, Protocol::Calls];
 
     /// Its ALPN name.
     pub fn alpn(self) -> &'static [u8] {
@@ -44,6 +46,7 @@ impl Protocol {
             Protocol::Door => b"llmhub-door/1",
             Protocol::Relay => b"llmhub-relay/1",
             Protocol::Join => b"llmhub-join/1",
+            Protocol::Calls => b"llmhub-calls/1",
         }
     }
 }
@@ -77,7 +80,8 @@ pub trait Network: Send + Sync + 'static {
     /// From now on present this identity and trust its authorities. Before, only `dial_join` works. May be called again:
     /// streams that are open stay so.
     fn assume(&self, identity: Identity);
-    /// Dials a peer's cluster port. Fails unless the peer proves to be `expect`.
+    /// Dials a peer's cluster port. Fails unless the peer proves to be `expect`, with `Unsupported` where it does not know the
+    /// protocol.
     async fn dial(&self, addr: &str, expect: NodeId, protocol: Protocol) -> io::Result<BoxIo>;
     /// Dials a cluster port as a newcomer; the server must present a chain to the CA whose certificate has this SHA-256.
     async fn dial_join(&self, addr: &str, ca_sha256: [u8; 32]) -> io::Result<BoxIo>;

@@ -37,12 +37,13 @@ pub(crate) fn raft(
     consensus: &Consensus,
     stop: &CancellationToken,
 ) -> Rest {
-    let Arrivals { raft, bulk, door, relay, join } = arrivals;
+    let Arrivals { calls, raft, bulk, door, relay, join } = arrivals;
     let voice = Arc::new(consensus.clone());
     let member = |streams: &Arc<Streams>| {
         let streams = streams.clone();
         Arc::new(move |id| streams.is_member(id)) as wire::streams::IsMember
     };
+    tokio::spawn(wire::raft::serve_calls(calls, voice.clone(), member(streams), stop.clone()));
     tokio::spawn(wire::raft::serve_raft(raft, voice.clone(), member(streams), stop.clone()));
     tokio::spawn(wire::raft::serve_bulk(bulk, voice, member(streams), stop.clone()));
     Rest { door, relay, join }

@@ -113,7 +113,7 @@ impl OsNetwork {
         let dial = async {
             let stream = TcpStream::connect(self.names.find(addr, self.datagrams_addr).await?).await?;
             listen::tune(&stream);
-            Ok(Box::new(tls.connect(name, stream).await?) as BoxIo)
+            Ok(Box::new(tls.connect(name, stream).await.map_err(tls::told)?) as BoxIo)
         };
         let silent = || io::Error::new(io::ErrorKind::TimedOut, format!("{addr} did not answer"));
         tokio::time::timeout(listen::HANDSHAKE_TIMEOUT, dial).await.unwrap_or_else(|_| Err(silent()))

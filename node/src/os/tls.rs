@@ -15,8 +15,8 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::version::TLS13;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig,
-    SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore,
+    ServerConfig, SignatureScheme,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use wire::net::{Identity, Protocol};
@@ -163,6 +163,17 @@ pub(crate) fn admit(
     let certificate = certificates.and_then(|chain| chain.first()).ok_or("it showed no certificate")?;
     let node = node_of(certificate).ok_or("its certificate names no node")?;
     Ok((Some(node), protocol))
+}
+
+/// Tells a peer that does not know the protocol from others that refuse.
+pub(crate) fn told(error: io::Error) -> io::Error {
+    let alert = error.get_ref().and_then(|inner| inner.downcast_ref());
+    match alert {
+        Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => {
+            io::Error::new(io::ErrorKind::Unsupported, error)
+        }
+        _ => error,
+    }
 }
 
 fn unusable(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {

@@ -31,7 +31,7 @@ use doorway::{DoorMessage, Doorway};
 use host::Host;
 use sessions::Sessions;
 
-/// The largest frame on a session, in bytes; larger things go over gRPC.
+/// The largest frame on a session, in bytes; larger things go elsewhere.
 pub const FRAME_BYTES_MAX: usize = 1 << 20;
 /// The largest body of a message or an answer, in bytes: a frame less its envelope.
 pub const BODY_BYTES_MAX: usize = FRAME_BYTES_MAX - (4 << 10);

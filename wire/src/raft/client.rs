@@ -1,4 +1,5 @@
-//! Calls to peers. One channel per peer and purpose; tonic dials when there is something to say and again after a break.
+//! Calls to peers. One line per peer for calls, dialled when there is something to say and again after a break; snapshots go
+//! over gRPC, and so do calls to a peer of an older version.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -14,11 +15,13 @@ use futures::StreamExt;
 use hyper_util::rt::TokioIo;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status};
 
+use super::line::{Failed, Line};
 use super::proto::bulk_client::BulkClient;
 use super::proto::raft_client::RaftClient as Grpc;
 use super::proto::{Answer, Call, Piece};
@@ -28,24 +31,38 @@ use super::{
 };
 use crate::http_client::deepest;
 use crate::net::Protocol;
+use crate::redial::Redial;
 use crate::streams::{DIAL_TIMEOUT, Streams, lock};
 
 /// Pieces of a snapshot that were read but not yet taken by the connection.
 const PIECES_AHEAD: usize = 1;
+/// How long a peer that does not know lines is taken for one of an older version before it is asked again.
+const OLDER_FOR: Duration = Duration::from_secs(10);
 
 /// The client side; one per node, cheap to share. Must be used inside a tokio runtime.
 pub struct RaftClient {
     streams: Arc<Streams>,
-    peers: Mutex<BTreeMap<NodeId, Channels>>,
+    peers: Mutex<BTreeMap<NodeId, Arc<Contact>>>,
     shut_out: CancellationToken,
     /// Where connections live, whichever runtime they are first used from.
     home: Handle,
 }
 
-struct Channels {
+struct Contact {
     addr: String,
+    line: Redial<Arc<Line>, NoLine>,
+    /// Until when the peer is called by gRPC.
+    older: Mutex<Option<Instant>>,
     calls: Channel,
     bulk: Channel,
+}
+
+/// Why there is no line.
+#[derive(Clone)]
+enum NoLine {
+    Unreachable(String),
+    /// The peer is of a version that does not know them.
+    Older,
 }
 
 impl RaftClient {
@@ -65,34 +82,83 @@ impl RaftClient {
         lock(&self.peers).retain(|node, _| keep(*node));
     }
 
-    fn channels(&self, to: &Peer) -> Result<(Channel, Channel), LinkError> {
+    fn contact(&self, to: &Peer) -> Result<Arc<Contact>, LinkError> {
         let mut peers = lock(&self.peers);
         if let Some(known) = peers.get(&to.id).filter(|known| known.addr == to.addr) {
-            return Ok((known.calls.clone(), known.bulk.clone()));
+            return Ok(Arc::clone(known));
         }
         let _home = self.home.enter();
-        let calls = channel(self.streams.clone(), to, Protocol::Raft, PING_TIMEOUT)?;
-        let bulk = channel(self.streams.clone(), to, Protocol::Bulk, BULK_PING_TIMEOUT)?;
-        peers.insert(to.id, Channels { addr: to.addr.clone(), calls: calls.clone(), bulk: bulk.clone() });
-        Ok((calls, bulk))
+        let contact = Arc::new(Contact {
+            addr: to.addr.clone(),
+            line: Redial::default(),
+            older: Mutex::default(),
+            calls: channel(self.streams.clone(), to, Protocol::Raft, PING_TIMEOUT)?,
+            bulk: channel(self.streams.clone(), to, Protocol::Bulk, BULK_PING_TIMEOUT)?,
+        });
+        peers.insert(to.id, Arc::clone(&contact));
+        Ok(contact)
     }
+
+    /// The line to a peer; nothing if it does not know lines.
+    async fn line(&self, contact: &Contact, to: NodeId) -> Result<Option<Arc<Line>>, LinkError> {
+        if lock(&contact.older).is_some_and(|until| Instant::now() < until) {
+            return Ok(None);
+        }
+        match contact.line.get(|line| line.works(), self.dial(contact.addr.clone(), to)).await {
+            Ok(line) => Ok(Some(line)),
+            Err(NoLine::Unreachable(why)) => Err(LinkError::Unreachable(why)),
+            Err(NoLine::Older) => {
+                *lock(&contact.older) = Some(Instant::now() + OLDER_FOR);
+                Ok(None)
+            }
+        }
+    }
+
+    async fn dial(&self, addr: String, to: NodeId) -> Result<Arc<Line>, NoLine> {
+        let (streams, home) = (self.streams.clone(), self.home.clone());
+        let dialled = self.home.spawn(async move {
+            let stream = streams.dial(&addr, to, Protocol::Calls).await;
+            stream.map(|stream| Arc::new(Line::new(stream, &home)))
+        });
+        let dialled = dialled.await.map_err(|ended| NoLine::Unreachable(ended.to_string()))?;
+        dialled.map_err(|error| match error.kind() {
+            io::ErrorKind::Unsupported => NoLine::Older,
+            _ => NoLine::Unreachable(error.to_string()),
+        })
+    }
+
+    async fn ask(&self, to: Peer, kind: Kind, body: Bytes) -> Result<Bytes, LinkError> {
+        let contact = self.contact(&to)?;
+        let answer = match self.line(&contact, to.id).await? {
+            Some(line) => line.call(kind, &body).await,
+            None => ask_older(contact.calls.clone(), kind, body).await,
+        };
+        answer.map_err(|Failed { error, stranger }| {
+            if stranger {
+                self.shut_out.cancel();
+            }
+            error
+        })
+    }
+}
+
+/// As by a line, of a peer that does not know them.
+async fn ask_older(channel: Channel, kind: Kind, body: Bytes) -> Result<Bytes, Failed> {
+    let mut client = Grpc::new(channel)
+        .max_decoding_message_size(CALL_BYTES_MAX)
+        .max_encoding_message_size(CALL_BYTES_MAX);
+    let answer = client.ask(Call { kind: kind.code(), body }).await;
+    let stranger = answer.as_ref().is_err_and(|status| status.code() == Code::PermissionDenied);
+    told(answer).map_err(|error| Failed { error, stranger })
 }
 
 #[async_trait]
 impl Link for RaftClient {
     async fn call(&self, to: Peer, kind: Kind, body: Bytes, deadline: Duration) -> Result<Bytes, LinkError> {
-        let (channel, _) = self.channels(&to)?;
-        let mut client = Grpc::new(channel)
-            .max_decoding_message_size(CALL_BYTES_MAX)
-            .max_encoding_message_size(CALL_BYTES_MAX);
-        let asked = async {
-            let answer = client.ask(Call { kind: kind.code(), body }).await;
-            if answer.as_ref().is_err_and(|status| status.code() == Code::PermissionDenied) {
-                self.shut_out.cancel();
-            }
-            answer
-        };
-        within(deadline, asked).await
+        match tokio::time::timeout(deadline, self.ask(to, kind, body)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(LinkError::Unknown(format!("no answer within {deadline:?}"))),
+        }
     }
 
     async fn snapshot(
@@ -102,8 +168,8 @@ impl Link for RaftClient {
         chunks: Chunks,
         deadline: Duration,
     ) -> Result<Bytes, LinkError> {
-        let (_, channel) = self.channels(&to)?;
-        let mut client = BulkClient::new(channel).max_encoding_message_size(PIECE_BYTES_MAX);
+        let mut client =
+            BulkClient::new(self.contact(&to)?.bulk.clone()).max_encoding_message_size(PIECE_BYTES_MAX);
         let (pieces, taken) = mpsc::channel(PIECES_AHEAD);
         let answer = client.install(ReceiverStream::new(taken));
         tokio::pin!(answer);

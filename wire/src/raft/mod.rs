@@ -1,8 +1,12 @@
-//! Raft's calls between nodes, over gRPC: the client is consensus' [`consensus::Link`], the servers hand calls to a
-//! [`RaftService`]. Snapshots travel on connections of their own. Bodies are opaque here, and who called is what the
-//! stream proves, never what a message claims.
+//! Raft's calls between nodes: the client is consensus' [`consensus::Link`], the servers hand calls to a [`RaftService`].
+//! Calls are frames on a stream of their own; snapshots travel over gRPC on connections of their own, and so do calls from and
+//! to nodes of a version before frames. Bodies are opaque here, and who called is what the stream proves, never what a message
+//! claims.
 
+mod answers;
 mod client;
+mod frame;
+mod line;
 mod server;
 
 use std::io;
@@ -14,6 +18,7 @@ use consensus::{Consensus, Kind};
 use domain::NodeId;
 use futures::stream::BoxStream;
 
+pub use answers::serve_calls;
 pub use client::RaftClient;
 pub use server::{serve_bulk, serve_raft};
 
@@ -26,6 +31,8 @@ mod proto {
 pub const CALL_BYTES_MAX: usize = 64 << 20;
 /// The largest piece of a snapshot, in bytes, with room for its frame.
 const PIECE_BYTES_MAX: usize = consensus::link::CHUNK_LEN_MAX + (64 << 10);
+/// Calls of one peer that are answered at the same time.
+const CALLS_PER_PEER_MAX: usize = 1024;
 /// How often a connection is pinged, and how long an answer may take on connections for calls.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
 const PING_TIMEOUT: Duration = Duration::from_secs(1);

@@ -17,20 +17,18 @@ use tonic::transport::Server;
 use tonic::transport::server::Connected;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::answers::not_a_member;
 use super::proto::bulk_server::{Bulk, BulkServer};
 use super::proto::raft_server::{Raft, RaftServer};
 use super::proto::{Answer, Call, Piece};
 use super::{
-    BULK_PING_TIMEOUT, CALL_BYTES_MAX, CONNECTION_WINDOW, Chunks, PIECE_BYTES_MAX, PING_INTERVAL,
-    PING_TIMEOUT, RaftService, STREAM_WINDOW,
+    BULK_PING_TIMEOUT, CALL_BYTES_MAX, CALLS_PER_PEER_MAX, CONNECTION_WINDOW, Chunks, PIECE_BYTES_MAX,
+    PING_INTERVAL, PING_TIMEOUT, RaftService, STREAM_WINDOW,
 };
 use crate::net::BoxIo;
 use crate::streams::{IsMember, PeerStream};
 
-/// Calls of one peer that are answered at the same time.
-const CALLS_PER_PEER_MAX: u32 = 1024;
-
-/// Serves calls on streams of [`crate::Protocol::Raft`] until `stop`; calls under way are finished.
+/// Serves calls of nodes of an older version, on streams of [`crate::Protocol::Raft`], until `stop`; calls under way are finished.
 pub async fn serve_raft(
     arrivals: mpsc::Receiver<PeerStream>,
     service: Arc<dyn RaftService>,
@@ -69,7 +67,7 @@ fn server(ping_timeout: Duration) -> Server {
         .http2_adaptive_window(Some(false))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_concurrent_streams(CALLS_PER_PEER_MAX)
+        .max_concurrent_streams(CALLS_PER_PEER_MAX as u32)
 }
 
 fn incoming(arrivals: mpsc::Receiver<PeerStream>) -> impl futures::Stream<Item = io::Result<Accepted>> {
@@ -89,7 +87,7 @@ impl Answers {
         };
         if !(self.is_member)(node) {
             tracing::warn!(%node, "refused a call of a node that is not a member");
-            return Err(Status::permission_denied(format!("node {node} is not a member of this cluster")));
+            return Err(Status::permission_denied(not_a_member(node)));
         }
         Ok(node)
     }

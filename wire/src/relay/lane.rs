@@ -8,10 +8,10 @@ use domain::NodeId;
 use http_body_util::Full;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::sync::Mutex;
 
 use super::{LANE_WINDOW, PING_INTERVAL, PING_TIMEOUT, SEND_BUFFER, STREAM_WINDOW, STREAMS_PER_LANE_MAX};
 use crate::net::Protocol;
+use crate::redial::Redial;
 use crate::streams::Streams;
 
 type Sender = SendRequest<Full<Bytes>>;
@@ -19,16 +19,8 @@ type Sender = SendRequest<Full<Bytes>>;
 /// A lane.
 #[derive(Default)]
 pub(super) struct Lane {
-    connection: Mutex<Connection>,
-    /// Dials that failed so far.
-    failures: AtomicUsize,
+    connection: Redial<Sender, String>,
     under_way: AtomicUsize,
-}
-
-#[derive(Default)]
-struct Connection {
-    sender: Option<Sender>,
-    last_failure: String,
 }
 
 impl Lane {
@@ -46,23 +38,7 @@ impl Lane {
 
     /// A working connection; whoever comes while one is being dialled shares its fate.
     pub(super) async fn sender(&self, streams: &Streams, node: NodeId, addr: &str) -> Result<Sender, String> {
-        let failures = self.failures.load(Ordering::SeqCst);
-        let mut connection = self.connection.lock().await;
-        if let Some(sender) = connection.sender.as_ref().filter(|sender| !sender.is_closed()) {
-            return Ok(sender.clone());
-        }
-        if self.failures.load(Ordering::SeqCst) != failures {
-            return Err(connection.last_failure.clone());
-        }
-        connection.sender = None;
-        match connect(streams, node, addr).await {
-            Ok(sender) => Ok(connection.sender.insert(sender).clone()),
-            Err(reason) => {
-                self.failures.fetch_add(1, Ordering::SeqCst);
-                connection.last_failure.clone_from(&reason);
-                Err(reason)
-            }
-        }
+        self.connection.get(|sender| !sender.is_closed(), connect(streams, node, addr)).await
     }
 }
 

@@ -12,7 +12,7 @@ use domain::NodeId;
 use futures::StreamExt;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use wire::raft::{Chunks, RaftClient, RaftService, serve_bulk, serve_raft};
+use wire::raft::{Chunks, RaftClient, RaftService, serve_bulk, serve_calls, serve_raft};
 use wire::{Streams, dispatch};
 
 use crate::world::{World, addr, eventually};
@@ -58,10 +58,25 @@ impl RaftService for Echo {
     }
 }
 
+/// Takes a second for every answer.
+struct Slow;
+
+#[async_trait]
+impl RaftService for Slow {
+    async fn handle(&self, _: NodeId, _: Kind, _: Bytes) -> Result<Bytes, String> {
+        tokio::time::sleep(SECOND).await;
+        Ok(Bytes::from_static(b"late"))
+    }
+    async fn install(&self, _: NodeId, _: Bytes, _: Chunks) -> Result<Bytes, String> {
+        Err("not here".into())
+    }
+}
+
 fn serve(streams: Arc<Streams>, service: Arc<Echo>) -> CancellationToken {
     let stop = CancellationToken::new();
     let (arrivals, _) = dispatch::start(streams.clone(), stop.clone());
     let is_member: wire::IsMember = Arc::new(move |node| streams.is_member(node));
+    tokio::spawn(serve_calls(arrivals.calls, service.clone(), is_member.clone(), stop.clone()));
     tokio::spawn(serve_raft(arrivals.raft, service.clone(), is_member.clone(), stop.clone()));
     tokio::spawn(serve_bulk(arrivals.bulk, service, is_member, stop.clone()));
     stop
@@ -82,6 +97,55 @@ async fn a_call_tells_who_its_stream_proves_and_brings_the_answer() {
     assert_eq!(big.unwrap(), format!("{} append {}", NodeId(2), 20 << 20));
     let refused = client.call(peer(1), Kind::Vote, Bytes::from_static(b"no"), SECOND).await;
     assert_eq!(refused, Err(LinkError::Refused("not now".into())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_of_an_older_version_is_called_as_it_knows_it() {
+    let world = World::new();
+    serve(world.streams(1), Echo::new());
+    world.age(1);
+    let client = RaftClient::new(world.streams(2));
+    for body in ["four", "again"] {
+        let answer = client.call(peer(1), Kind::Append, Bytes::from(body), SECOND).await;
+        assert_eq!(answer.unwrap(), format!("{} append {}", NodeId(2), body.len()));
+    }
+    let refused = client.call(peer(1), Kind::Vote, Bytes::from_static(b"no"), SECOND).await;
+    assert_eq!(refused, Err(LinkError::Refused("not now".into())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_made_together_are_answered_each_by_itself() {
+    let world = World::new();
+    serve(world.streams(1), Echo::new());
+    let client = Arc::new(RaftClient::new(world.streams(2)));
+    let hung = client.call(peer(1), Kind::Vote, Bytes::from_static(b"hang"), SECOND);
+    let others = futures::future::join_all((1..200).map(|len| {
+        let client = client.clone();
+        async move { client.call(peer(1), Kind::Append, Bytes::from(vec![0; len]), SECOND).await }
+    }));
+    let (hung, others) = tokio::join!(hung, others);
+    assert!(matches!(hung, Err(LinkError::Unknown(_))), "{hung:?}");
+    for (len, answer) in (1..200).zip(others) {
+        assert_eq!(answer.unwrap(), format!("{} append {len}", NodeId(2)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_under_way_are_finished_when_a_node_stops() {
+    let world = World::new();
+    let slow = Arc::new(Slow);
+    let stop = CancellationToken::new();
+    let streams = world.streams(1);
+    let (arrivals, _) = dispatch::start(streams.clone(), stop.clone());
+    let serving = tokio::spawn(serve_calls(arrivals.calls, slow, Arc::new(|_| true), stop.clone()));
+    let client = RaftClient::new(world.streams(2));
+    let call = client.call(peer(1), Kind::Vote, Bytes::new(), 3 * SECOND);
+    let (answer, ()) = tokio::join!(call, async {
+        tokio::time::sleep(SECOND / 2).await;
+        stop.cancel();
+    });
+    assert_eq!(answer.unwrap(), "late");
+    serving.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

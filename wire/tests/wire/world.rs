@@ -32,6 +32,7 @@ struct State {
     outside: BTreeMap<String, mpsc::UnboundedSender<DuplexStream>>,
     lose_every: u64,
     datagrams: u64,
+    older: BTreeSet<String>,
 }
 
 struct Listening {
@@ -94,6 +95,11 @@ impl World {
         });
     }
 
+    /// From now on a node is of a version that does not know lines.
+    pub(crate) fn age(&self, node: u64) {
+        self.state.lock().unwrap().older.insert(addr(node));
+    }
+
     /// Nothing arrives any more between two nodes, and nothing breaks.
     pub(crate) fn hold(&self, a: u64, b: u64) {
         self.set_held(a, b, true);
@@ -153,6 +159,9 @@ impl Network for TestNetwork {
         let listening = state.nodes.get(to).ok_or_else(refused)?;
         if listening.id != expect {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, "another node answers there"));
+        }
+        if protocol == Protocol::Calls && state.older.contains(to) {
+            return Err(io::ErrorKind::Unsupported.into());
         }
         let link = Arc::new(Link::default());
         let (here, there) = tokio::io::duplex(PIPE_BYTES);

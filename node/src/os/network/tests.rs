@@ -96,6 +96,27 @@ async fn nodes_of_one_cluster_know_each_other_on_every_protocol() {
 }
 
 #[tokio::test]
+async fn a_peer_that_does_not_know_a_protocol_is_told_from_one_that_refuses() {
+    let ca = ca();
+    let one = node(ca.identity(1)).await;
+    let mut older = (*tls::ClusterTls::new(&ca.identity(2)).unwrap().server).clone();
+    older.alpn_protocols = vec![Protocol::Raft.alpn().to_vec()];
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(older));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let _ = acceptor.accept(stream).await;
+        }
+    });
+    let unknown = within(one.dial(&addr, NodeId(2), Protocol::Calls)).await.err().unwrap();
+    assert_eq!(unknown.kind(), io::ErrorKind::Unsupported, "{unknown}");
+    assert!(within(one.dial(&addr, NodeId(2), Protocol::Raft)).await.is_ok());
+    let refused = within(one.dial(&addr, NodeId(3), Protocol::Raft)).await.err().unwrap();
+    assert_ne!(refused.kind(), io::ErrorKind::Unsupported, "{refused}");
+}
+
+#[tokio::test]
 async fn a_peer_that_is_not_who_was_expected_is_refused() {
     let ca = ca();
     let (one, two) = (node(ca.identity(1)).await, node(ca.identity(2)).await);
