@@ -65,7 +65,7 @@ impl Machine {
         let mut proposals = reign.verdicts(view, now);
         if proposals.is_empty() {
             let moves = placement::solve(&Problem::of(view, time)).into_iter();
-            proposals = moves.map(|(what, why)| propose_move(what, &why)).collect();
+            proposals = moves.map(propose_move).collect();
         }
         if proposals.is_empty() {
             proposals = departures(view);
@@ -127,9 +127,9 @@ fn departures(view: &View) -> Vec<Proposal> {
         .collect()
 }
 
-fn propose_move(what: placement::Move, why: &placement::Reason) -> Proposal {
-    let (id, ordinal) = what.replica();
-    Proposal { command: what.into_command(), why: format!("replica {id}/{ordinal}: {why}") }
+fn propose_move((command, why): placement::Move) -> Proposal {
+    let of = command.replica().map(|(id, ordinal)| format!("replica {id}/{ordinal}: ")).unwrap_or_default();
+    Proposal { command: Command::Deployment(command), why: format!("{of}{why}") }
 }
 
 fn end_rebalance(since: Epoch) -> Proposal {

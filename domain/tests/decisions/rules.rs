@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::decide::placement::{Move, Problem, Reason, rebalanced, solve};
+use domain::decide::placement::{Move, Problem, rebalanced, solve};
 use domain::deployment::{self, AntiAffinity, Deployment, Phase, Policy, Replica, Resources, Spec};
 use domain::node::Standing;
 use domain::setting::{self, Moves};
@@ -109,12 +109,12 @@ fn nothing_is_given_twice(world: &World) {
 }
 
 /// Each move goes where it may, and what has no reason to move stays.
-fn every_move_has_a_reason(world: &World, moves: &[(Move, Reason)], before: &Held) {
+fn every_move_has_a_reason(world: &World, moves: &[Move], before: &Held) {
     let state = &world.state;
     for (step, _) in moves {
-        let (id, ordinal) = step.replica();
+        let (id, ordinal) = step.replica().expect("a move is of one replica");
         let row = state.deployments.get(&id).unwrap();
-        if let Move::Assign { node, .. } | Move::Prepare { node, .. } = step {
+        if let deployment::Command::Assign { node, .. } | deployment::Command::Prepare { node, .. } = step {
             let to = state.nodes.get(node).unwrap();
             assert_eq!((to.standing, to.cordon), (Standing::Active, None), "{step:?}");
             assert!(row.spec.policy.admits(to.id, &to.name, &to.zone), "{step:?}");
@@ -126,7 +126,7 @@ fn every_move_has_a_reason(world: &World, moves: &[(Move, Reason)], before: &Hel
                 assert!(!row.replicas.iter().any(shares), "{step:?}");
             }
         }
-        if let Move::Preempt { by, .. } = step {
+        if let deployment::Command::Preempt { by, .. } = step {
             let higher = state.deployments.get(by).unwrap().spec.policy.priority;
             assert!(row.spec.policy.priority < higher, "{step:?}");
         }
@@ -138,10 +138,15 @@ fn every_move_has_a_reason(world: &World, moves: &[(Move, Reason)], before: &Hel
             && !node.is_draining()
             && row.spec.policy.admits(node.id, &node.name, &node.zone)
             && !matches!(replica.phase, Phase::Failed { .. });
-        let touched = moves.iter().find(|(step, _)| step.replica() == (*id, *ordinal));
+        let touched = moves.iter().find(|(step, _)| step.replica() == Some((*id, *ordinal)));
         if let Some((step, _)) = touched.filter(|_| well) {
-            let may = matches!(step, Move::Preempt { .. } | Move::Abandon { .. } | Move::Promote { .. })
-                || (matches!(step, Move::Prepare { .. }) && state.rebalance().is_some());
+            let may = matches!(
+                step,
+                deployment::Command::Preempt { .. }
+                    | deployment::Command::Abandon { .. }
+                    | deployment::Command::Promote { .. }
+            ) || (matches!(step, deployment::Command::Prepare { .. })
+                && state.rebalance().is_some());
             assert!(may, "{step:?} moves what is well");
         }
     }
@@ -154,15 +159,17 @@ fn round(world: &mut World) -> usize {
     let moves = solve(&Problem::of(&world.view(), world.now));
     every_move_has_a_reason(world, &moves, &before);
     let max = world.state.moves().planned_max as usize;
-    let prepared = moves.iter().filter(|(step, _)| matches!(step, Move::Prepare { .. })).count();
+    let prepared =
+        moves.iter().filter(|(step, _)| matches!(step, deployment::Command::Prepare { .. })).count();
     let preempted: BTreeSet<(DeploymentId, u32)> = moves
         .iter()
         .filter_map(|(step, _)| match step {
-            Move::Preempt { by, by_ordinal, .. } => Some((*by, *by_ordinal)),
+            deployment::Command::Preempt { by, by_ordinal, .. } => Some((*by, *by_ordinal)),
             _ => None,
         })
         .collect();
-    let makes_room = moves.iter().filter(|(step, _)| matches!(step, Move::Preempt { .. })).count();
+    let makes_room =
+        moves.iter().filter(|(step, _)| matches!(step, deployment::Command::Preempt { .. })).count();
     let begun = prepared + makes_room;
     let alone = preempted.len() == 1 && prepared == 0 && successors(&before) == 0;
     assert!(
@@ -170,7 +177,7 @@ fn round(world: &mut World) -> usize {
         "{begun} begin beside others: {moves:?}"
     );
     for (step, _) in &moves {
-        let reached = world.apply(step.clone().into_command());
+        let reached = world.apply(Command::Deployment(step.clone()));
         assert!(reached.is_ok(), "{step:?}: {reached:?}");
         nothing_is_given_twice(world);
     }

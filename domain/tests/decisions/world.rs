@@ -81,10 +81,11 @@ impl World {
     /// One round of placement, applied; says how many moves it made.
     pub(crate) fn place(&mut self) -> usize {
         let moves = solve(&Problem::of(&self.view(), self.now));
-        for (step, _) in &moves {
-            self.apply(step.clone().into_command()).unwrap();
+        let count = moves.len();
+        for (step, _) in moves {
+            self.apply(Command::Deployment(step)).unwrap();
         }
-        moves.len()
+        count
     }
 
     /// Every replica, and every successor of one, is in this phase.

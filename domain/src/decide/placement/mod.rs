@@ -18,9 +18,8 @@ mod rebalance;
 mod urgent;
 mod why;
 
-use crate::command::Command;
 use crate::ids::{DeploymentId, Epoch, Millis, NodeId};
-use crate::tables::deployment::{self, AntiAffinity, Deployment, Phase, Replica};
+use crate::tables::deployment::{AntiAffinity, Command, Deployment, Phase, Replica};
 use crate::tables::node::Standing;
 use crate::view::{Health, View};
 
@@ -36,112 +35,8 @@ const LEVEL: u16 = 2;
 /// other.
 pub const HANDOVER_MS: Millis = 1_000;
 
-/// A change of placement, to be proposed as the command of the same name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Move {
-    /// Give a replica to a node.
-    Assign {
-        /// Of which deployment.
-        id: DeploymentId,
-        /// Which replica.
-        ordinal: u32,
-        /// The epoch it has now, if it is placed.
-        was: Option<Epoch>,
-        /// The node.
-        node: NodeId,
-        /// GPUs of the node it gets.
-        gpus: Vec<u32>,
-    },
-    /// Take a replica away.
-    Unassign {
-        /// Of which deployment.
-        id: DeploymentId,
-        /// Which replica.
-        ordinal: u32,
-        /// The epoch it has now.
-        was: Epoch,
-    },
-    /// Give a replica a successor on another node.
-    Prepare {
-        /// Of which deployment.
-        id: DeploymentId,
-        /// Which replica.
-        ordinal: u32,
-        /// The epoch it has now.
-        was: Epoch,
-        /// The node.
-        node: NodeId,
-        /// GPUs of the node the successor gets.
-        gpus: Vec<u32>,
-    },
-    /// Put a successor in its replica's place.
-    Promote {
-        /// Of which deployment.
-        id: DeploymentId,
-        /// Which replica.
-        ordinal: u32,
-        /// The successor's epoch.
-        successor: Epoch,
-    },
-    /// Take a successor away.
-    Abandon {
-        /// Of which deployment.
-        id: DeploymentId,
-        /// Which replica.
-        ordinal: u32,
-        /// The successor's epoch.
-        successor: Epoch,
-    },
-    /// Take a replica away for one of higher priority.
-    Preempt {
-        /// Of which deployment.
-        id: DeploymentId,
-        /// Which replica.
-        ordinal: u32,
-        /// The epoch it has now.
-        was: Epoch,
-        /// The deployment that gets its room.
-        by: DeploymentId,
-        /// Which of its replicas.
-        by_ordinal: u32,
-    },
-}
-
-impl Move {
-    /// Of which deployment, and which replica.
-    pub fn replica(&self) -> (DeploymentId, u32) {
-        match self {
-            Move::Assign { id, ordinal, .. }
-            | Move::Unassign { id, ordinal, .. }
-            | Move::Prepare { id, ordinal, .. }
-            | Move::Promote { id, ordinal, .. }
-            | Move::Abandon { id, ordinal, .. }
-            | Move::Preempt { id, ordinal, .. } => (*id, *ordinal),
-        }
-    }
-
-    /// The command that makes it.
-    pub fn into_command(self) -> Command {
-        Command::Deployment(match self {
-            Move::Assign { id, ordinal, was, node, gpus } => {
-                deployment::Command::Assign { id, ordinal, was, node, gpus }
-            }
-            Move::Unassign { id, ordinal, was } => deployment::Command::Unassign { id, ordinal, was },
-            Move::Prepare { id, ordinal, was, node, gpus } => {
-                deployment::Command::Prepare { id, ordinal, was, node, gpus }
-            }
-            Move::Promote { id, ordinal, successor } => {
-                deployment::Command::Promote { id, ordinal, successor }
-            }
-            Move::Abandon { id, ordinal, successor } => {
-                deployment::Command::Abandon { id, ordinal, successor }
-            }
-            Move::Preempt { id, ordinal, was, by, by_ordinal } => {
-                deployment::Command::Preempt { id, ordinal, was, by, by_ordinal }
-            }
-        })
-    }
-}
+/// A change of placement: the command that makes it, and why it is made.
+pub type Move = (Command, Reason);
 
 /// What a round of placement looks at.
 pub struct Problem<'a> {
@@ -208,8 +103,8 @@ impl<'a> Problem<'a> {
 /// A replica and what is to be said of it.
 pub type Told = (DeploymentId, u32, Reason);
 
-/// The moves of this round, each with its reason. See [`explain`] for what could not be placed.
-pub fn solve(problem: &Problem<'_>) -> Vec<(Move, Reason)> {
+/// The moves of this round. See [`explain`] for what could not be placed.
+pub fn solve(problem: &Problem<'_>) -> Vec<Move> {
     run(problem, Extent::Round).moves
 }
 
@@ -259,7 +154,7 @@ pub fn rebalanced(problem: &Problem<'_>) -> Option<Epoch> {
 
 #[derive(Default)]
 struct Solution {
-    moves: Vec<(Move, Reason)>,
+    moves: Vec<Move>,
     unplaced: Vec<Told>,
     waiting: Vec<Told>,
     looked: u64,

@@ -2,8 +2,8 @@
 //! rebalance spreads them better. Each gives the replica a successor; few are under way at once.
 
 use super::board::{Board, Spot};
-use super::{Move, Reason, Solution, rebalance};
-use crate::tables::deployment::Deployment;
+use super::{Reason, Solution, rebalance};
+use crate::tables::deployment::{Command, Deployment};
 
 /// How many planned moves may still begin.
 pub(super) struct Budget {
@@ -70,7 +70,7 @@ pub(super) fn run(
                     board.take(node, deployment, &gpus);
                     board.stand(id, ordinal, Spot { at: from, to: node, stays: true });
                     let was = replica.epoch;
-                    solution.moves.push((Move::Prepare { id, ordinal, was, node, gpus }, why));
+                    solution.moves.push((Command::Prepare { id, ordinal, was, node, gpus }, why));
                 }
             }
         }
@@ -83,6 +83,6 @@ pub(super) fn run(
         budget.take();
         step.mark(board);
         let from = step.from;
-        solution.moves.push((step.into_move(), Reason::Unbalanced(from)));
+        solution.moves.push((step.into_command(), Reason::Unbalanced(from)));
     }
 }

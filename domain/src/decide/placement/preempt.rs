@@ -8,7 +8,7 @@ use super::fit::has_room;
 use super::planned::Budget;
 use super::{Move, Reason};
 use crate::ids::{DeploymentId, Epoch, NodeId};
-use crate::tables::deployment::{Deployment, Phase, Replica};
+use crate::tables::deployment::{Command, Deployment, Phase, Replica};
 
 /// A replica that could make room.
 struct Victim<'a> {
@@ -36,7 +36,7 @@ pub(super) fn make_room<'a>(
     deployment: &Deployment,
     ordinal: u32,
     budget: &mut Budget,
-    moves: &mut Vec<(Move, Reason)>,
+    moves: &mut Vec<Move>,
 ) -> Option<NodeId> {
     // What makes room for another may make enough for this one too; nothing more may, where none is lower or enough do.
     let may_go = board.has_lower(deployment) && budget.is_open();
@@ -51,7 +51,7 @@ pub(super) fn make_room<'a>(
     for Victim { deployment, replica } in &victims {
         board.make_way(deployment, replica);
         let Replica { ordinal, epoch, .. } = **replica;
-        let taken = Move::Preempt { id: deployment.id, ordinal, was: epoch, by, by_ordinal };
+        let taken = Command::Preempt { id: deployment.id, ordinal, was: epoch, by, by_ordinal };
         moves.push((taken, Reason::MakesRoom { by, by_ordinal, node }));
     }
     let room = board.rooms.get(&node)?.later();

@@ -2,10 +2,10 @@
 //! over deployments of the squares of their replicas in each zone, then on each node, then GPUs kept from work that needs
 //! them, then the sum of the squares of all replicas on each node. Every move makes that smaller, so it ends.
 
+use super::Problem;
 use super::board::{Board, Spot};
-use super::{Move, Problem};
 use crate::ids::{DeploymentId, Epoch, NodeId};
-use crate::tables::deployment::{Deployment, Phase, Replica};
+use crate::tables::deployment::{Command, Deployment, Phase, Replica};
 use crate::tables::node::{Node, Standing};
 
 /// Moves of a plan at most.
@@ -57,9 +57,9 @@ impl Step<'_> {
         board.stand(self.deployment.id, self.ordinal, spot);
     }
 
-    pub(super) fn into_move(self) -> Move {
+    pub(super) fn into_command(self) -> Command {
         let Step { deployment, ordinal, was, to, gpus, .. } = self;
-        Move::Prepare { id: deployment.id, ordinal, was, node: to, gpus }
+        Command::Prepare { id: deployment.id, ordinal, was, node: to, gpus }
     }
 }
 

@@ -4,7 +4,7 @@ use super::board::{Board, Spot};
 use super::planned::Budget;
 use super::{HANDOVER_MS, Move, Reason, Solution, preempt};
 use crate::ids::NodeId;
-use crate::tables::deployment::{Deployment, Phase, Replica, Successor};
+use crate::tables::deployment::{Command, Deployment, Phase, Replica, Successor};
 
 /// Takes away what is not wanted, and settles successors that have no replica to succeed, or no need to.
 pub(super) fn release(board: &Board<'_>, order: &[&Deployment], solution: &mut Solution) {
@@ -14,17 +14,17 @@ pub(super) fn release(board: &Board<'_>, order: &[&Deployment], solution: &mut S
             let Replica { ordinal, epoch, .. } = *replica;
             match (board.displaced(deployment, ordinal), &replica.successor) {
                 (Some(Reason::NotWanted), _) => {
-                    solution.moves.push((Move::Unassign { id, ordinal, was: epoch }, Reason::NotWanted));
+                    solution.moves.push((Command::Unassign { id, ordinal, was: epoch }, Reason::NotWanted));
                 }
                 (Some(why), Some(next)) if is_there(board, next.node) => {
-                    solution.moves.push((Move::Promote { id, ordinal, successor: next.epoch }, why));
+                    solution.moves.push((Command::Promote { id, ordinal, successor: next.epoch }, why));
                 }
                 (None, Some(next)) if !is_needed(board, deployment, replica, next) => {
-                    let stays = Move::Abandon { id, ordinal, successor: next.epoch };
+                    let stays = Command::Abandon { id, ordinal, successor: next.epoch };
                     solution.moves.push((stays, Reason::NoNeed));
                 }
                 (None, Some(next)) if has_proved(board, next) => {
-                    let moves = Move::Promote { id, ordinal, successor: next.epoch };
+                    let moves = Command::Promote { id, ordinal, successor: next.epoch };
                     solution.moves.push((moves, Reason::Answers(next.node)));
                 }
                 _ => {}
@@ -61,7 +61,7 @@ pub(super) fn place(
     budget: &mut Budget,
     enough: usize,
     solution: &mut Solution,
-) -> Vec<(Move, Reason)> {
+) -> Vec<Move> {
     let mut preempted = Vec::new();
     for deployment in order {
         for ordinal in 0..deployment.wanted() {
@@ -88,7 +88,7 @@ pub(super) fn place(
                 Ok((node, gpus)) => {
                     let was = placed.map(|r| r.epoch);
                     let id = deployment.id;
-                    solution.moves.push((Move::Assign { id, ordinal, was, node, gpus }, why));
+                    solution.moves.push((Command::Assign { id, ordinal, was, node, gpus }, why));
                 }
                 Err(unfit) => {
                     // What is about to be free anyway is waited for.
@@ -109,8 +109,8 @@ pub(super) fn place(
     preempted
 }
 
-fn frees_nothing(moves: &[(Move, Reason)]) -> bool {
-    moves.iter().all(|(step, _)| matches!(step, Move::Assign { was: None, .. }))
+fn frees_nothing(moves: &[Move]) -> bool {
+    moves.iter().all(|(step, _)| matches!(step, Command::Assign { was: None, .. }))
 }
 
 /// Finds a node for a replica and marks it there; what it had itself it may have again.

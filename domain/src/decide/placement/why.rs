@@ -53,7 +53,6 @@ pub fn why(problem: &Problem<'_>, id: DeploymentId) -> Vec<Explanation> {
     let (board, solution) = (Board::of(problem), run(problem, Extent::All));
     let told = solution.unplaced.into_iter().chain(solution.waiting);
     let told: Vec<_> = told.filter(|(of, ..)| *of == id).collect();
-    let moves: Vec<_> = solution.moves.into_iter().filter(|(step, _)| step.replica().0 == id).collect();
     let last = deployment.replicas.iter().map(|r| r.ordinal + 1).max().unwrap_or(0);
     let mut explanations = Vec::new();
     for ordinal in 0..last.max(deployment.wanted()) {
@@ -73,7 +72,8 @@ pub fn why(problem: &Problem<'_>, id: DeploymentId) -> Vec<Explanation> {
             },
         };
         let nodes = board.rooms.values().map(|room| (room.node.id, verdict(room))).collect();
-        let planned = moves.iter().find(|(step, _)| step.replica().1 == ordinal).map(|(_, why)| why.clone());
+        let planned = solution.moves.iter().find(|(step, _)| step.replica() == Some((id, ordinal)));
+        let planned = planned.map(|(_, why)| why.clone());
         let kept = told.iter().find(|(_, of, _)| *of == ordinal).map(|(_, _, why)| why.clone());
         let unsettled = replica.filter(|_| next.is_some()).and_then(|r| board.unsettled(deployment, r));
         let spreads = next.and(node).map(Reason::Unbalanced);

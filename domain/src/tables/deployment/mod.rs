@@ -320,6 +320,27 @@ impl Command {
         }
     }
 
+    /// The replica that it is about, where it is about one alone.
+    pub fn replica(&self) -> Option<(DeploymentId, u32)> {
+        match self {
+            Command::Assign { id, ordinal, .. }
+            | Command::Unassign { id, ordinal, .. }
+            | Command::Report { id, ordinal, .. }
+            | Command::Prepare { id, ordinal, .. }
+            | Command::Promote { id, ordinal, .. }
+            | Command::Abandon { id, ordinal, .. }
+            | Command::Preempt { id, ordinal, .. } => Some((*id, *ordinal)),
+            Command::Create(_)
+            | Command::Scale { .. }
+            | Command::Start(_)
+            | Command::Stop(_)
+            | Command::Restart(_)
+            | Command::Delete(_)
+            | Command::CreateWith(_)
+            | Command::SetPolicy { .. } => None,
+        }
+    }
+
     /// The command that makes a deployment of this spec: what needs no policy is understood by every node.
     pub fn create(spec: Spec) -> Self {
         if spec.policy.is_default() { Command::Create(spec) } else { Command::CreateWith(spec) }
