@@ -22,7 +22,7 @@ DEPLOYMENTS ?= 10000
 KEYS  ?= 100000
 JOBS  ?= $(shell nproc 2>/dev/null || echo 2)
 ARGS  ?=
-export DATA JOBS KILLS MINUTES DEPLOYMENTS KEYS
+export DATA JOBS SEEDS KILLS MINUTES DEPLOYMENTS KEYS
 
 BUILT := $(CARGO_TARGET_DIR)/debug
 
@@ -59,7 +59,7 @@ sim: setup ## simulate clusters (SEEDS=0..200 JOBS=2 ARGS="--scenario leader_kil
 
 sim-long: setup ## the same, with a summary in docs/reliability.md (SEEDS=0..2000)
 	@cargo build -p sim
-	@$(BUILT)/sim run --seeds $(SEEDS) --jobs $(JOBS) --summary docs/reliability.md $(ARGS)
+	@xtask/tools/sim_long.sh $(ARGS)
 
 bugs: setup ## plant known bugs in a scratch copy: the simulator must find each
 	@cargo build -p sim

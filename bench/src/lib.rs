@@ -10,7 +10,7 @@
 //! | [`child`], [`nginx`], [`llmhub`] | programs that a run starts, and stops again |
 //! | [`suite`] | the order in which everything is measured |
 //! | [`metadata`], [`scale`] | durable writes and linearizable reads beside etcd; a cluster with large tables |
-//! | [`page`], [`report`], [`conditions`], [`failover`] | the tables, and what they were measured on |
+//! | [`report`], [`conditions`], [`failover`] | the tables, and what they were measured on |
 //!
 //! It imports no crate of LLMHub: the program is driven over its command line and HTTP, like any other user would.
 //! It never asserts on time: it prints figures next to the bars and leaves the judgement to the reader.
@@ -25,7 +25,6 @@ pub mod llmhub;
 pub mod load;
 pub mod metadata;
 pub mod nginx;
-pub mod page;
 pub mod plan;
 pub mod report;
 pub mod results;

@@ -6,7 +6,7 @@ use bench::cpu::TreeTime;
 use bench::load::{Call, StreamPlan, Tally, closed_loop, open_loop, streams};
 use bench::plan::Plan;
 use bench::suite::Options;
-use bench::{conditions, llmhub, metadata, nginx, page, report, scale, suite, upstream};
+use bench::{conditions, llmhub, metadata, nginx, report, scale, suite, upstream};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,9 +17,6 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Where the figures that are kept lie, from the root of the checkout.
 const KEPT_PAGE: &str = "docs/benchmarks.md";
-/// The sections of a page that `bench scale` writes: of real processes, and of the tables alone.
-const SCALE_SECTION: &str = "bench-scale";
-const TABLES_SECTION: &str = "bench-tables";
 
 /// What a request through LLMHub costs, beside the same request sent directly and through nginx.
 ///
@@ -109,12 +106,6 @@ struct Scale {
     /// The llmhub binary [default: the one beside this program, else on PATH]
     #[arg(long, value_name = "PATH")]
     llmhub: Option<PathBuf>,
-    /// Put the tables into this page's section as well
-    #[arg(long, value_name = "FILE")]
-    page: Option<PathBuf>,
-    /// What `cargo bench -p domain --bench scale` printed, for a section of its own
-    #[arg(long, value_name = "FILE", requires = "page")]
-    tables: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -230,19 +221,11 @@ async fn run_metadata(asked: Metadata) -> anyhow::Result<()> {
 
 async fn run_scale(asked: Scale) -> anyhow::Result<()> {
     let program = llmhub::program(asked.llmhub.as_deref())?;
-    // Read first: a typo in its name should not cost minutes.
-    let tables = asked.tables.as_deref().map(std::fs::read_to_string).transpose().context("read --tables")?;
     let mut conditions = conditions::machine();
     conditions.push(("llmhub".to_owned(), conditions::llmhub_version(&program)));
     let plan = scale::Plan { deployments: asked.deployments as usize, keys: asked.keys as usize };
-    let text = scale::render(&conditions, &scale::run(&program, plan).await?);
-    print!("{text}");
-    let Some(file) = asked.page else { return Ok(()) };
-    let put = |section, text: &str| {
-        page::put(&file, section, text).with_context(|| format!("write {}", file.display()))
-    };
-    put(SCALE_SECTION, &text)?;
-    tables.map_or(Ok(()), |tables| put(TABLES_SECTION, &tables))
+    print!("{}", scale::render(&conditions, &scale::run(&program, plan).await?));
+    Ok(())
 }
 
 /// A passing look must not replace the figures that are kept.

@@ -11,7 +11,6 @@ pub mod history;
 pub mod invariants;
 pub mod minimise;
 pub mod outcome;
-pub mod page;
 pub mod recipe;
 pub mod runner;
 pub mod scenario;

@@ -14,10 +14,8 @@ use sim::choice::Choice;
 use sim::recipe::Recipe;
 use sim::runner::{self, Batch};
 use sim::scenario::NAMES;
-use sim::{gossip, page, swarm, what_if};
+use sim::{gossip, swarm, what_if};
 
-/// The section of a page that the table of `sim gossip` goes to.
-const GOSSIP_SECTION: &str = "sim-gossip";
 /// Where minimised runs are kept unless it is said otherwise.
 const FOUND: &str = ".data/sim";
 
@@ -93,8 +91,8 @@ struct RunArgs {
     jobs: usize,
     #[command(flatten)]
     choice: Choice,
-    /// Put a summary into this page
-    #[arg(long, value_name = "PAGE")]
+    /// Write a summary to this file, in Markdown
+    #[arg(long, value_name = "FILE")]
     summary: Option<PathBuf>,
     #[command(flatten)]
     minimising: Minimising,
@@ -114,9 +112,6 @@ struct GossipArgs {
     /// What chance follows from
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Put the table into this page
-    #[arg(long)]
-    page: Option<PathBuf>,
     /// Write a plot to this file, as SVG
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
@@ -163,8 +158,8 @@ fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let seeds = args.seeds.context("name the seeds")?;
     let summary = runner::run(&batch(seeds, args.jobs, args.choice, args.minimising)?)?;
     println!("{}", summary.text());
-    if let Some(page) = &args.summary {
-        summary.write(page).with_context(|| format!("writing {}", page.display()))?;
+    if let Some(file) = &args.summary {
+        std::fs::write(file, summary.markdown()).with_context(|| format!("writing {}", file.display()))?;
     }
     Ok(ExitCode::from(u8::from(summary.failed() > 0)))
 }
@@ -203,11 +198,7 @@ fn gossip(args: &GossipArgs) -> anyhow::Result<ExitCode> {
             all.push(gossip::measure(plan)?);
         }
     }
-    let table = gossip::table(&all);
-    print!("{table}");
-    if let Some(page) = &args.page {
-        page::put(page, GOSSIP_SECTION, &table).with_context(|| format!("writing {}", page.display()))?;
-    }
+    print!("{}", gossip::table(&all));
     if let Some(file) = &args.plot {
         std::fs::write(file, gossip::svg(&all)).with_context(|| format!("writing {}", file.display()))?;
     }

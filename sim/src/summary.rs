@@ -2,16 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use crate::outcome::Outcome;
-use crate::page;
 use crate::runner::Batch;
 
-/// The summary's section of a page.
-const SECTION: &str = "sim-long";
 /// Failures listed at most.
 const FAILURES_MAX: usize = 50;
 
@@ -138,14 +133,6 @@ impl Summary {
             let _ = writeln!(text, "| {check} | `{repeated}` |");
         }
         text
-    }
-
-    /// Puts the summary into a page, in place of the one it has; makes the page where there is none.
-    ///
-    /// # Errors
-    /// When the page cannot be read or written.
-    pub fn write(&self, page: &Path) -> io::Result<()> {
-        page::put(page, SECTION, &self.markdown())
     }
 }
 

@@ -1,11 +1,13 @@
-//! The project's chores as a program, run as `cargo xtask …`: checks a compiler cannot make, and the proof that the
-//! simulator finds bugs. Used by the Makefile and by CI; it imports none of the project's crates, so that it still
+//! The project's chores as a program, run as `cargo xtask …`: checks a compiler cannot make, the proof that the
+//! simulator finds bugs, and pages that keep figures. Used by the Makefile and by CI; it imports none of the project's crates, so that it still
 //! runs when they do not compile.
 
 mod bugs;
+mod section;
 mod tidy;
 mod tree;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -30,12 +32,20 @@ enum Chore {
         #[arg(long, default_value_t = 2)]
         jobs: usize,
     },
+    /// Put what comes from standard input into a section of a page of the documentation
+    Section {
+        /// The page
+        page: PathBuf,
+        /// The section: what is between the marks `<!-- NAME -->` and `<!-- /NAME -->`
+        name: String,
+    },
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
         Chore::Tidy => tidy::run(),
         Chore::Bugs { only, jobs } => bugs::run(only.as_deref(), jobs),
+        Chore::Section { page, name } => section::run(&page, &name),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,5 +7,10 @@ cd "$(dirname "$0")/../.."
 size=(--deployments "$DEPLOYMENTS" --keys "$KEYS")
 cargo build --release -p node
 cargo build --release -p bench
-cargo bench -p domain --bench scale -- "${size[@]}" | tee "$CARGO_TARGET_DIR/scale-tables.md"
-exec "$CARGO_TARGET_DIR/release/bench" scale "${size[@]}" --tables "$CARGO_TARGET_DIR/scale-tables.md" --page docs/scale.md "$@"
+# keep SECTION: shows what comes, and puts it into the page
+keep() {
+  tee "$CARGO_TARGET_DIR/$1.md"
+  cargo xtask section docs/scale.md "$1" <"$CARGO_TARGET_DIR/$1.md"
+}
+cargo bench -p domain --bench scale -- "${size[@]}" | keep bench-tables
+"$CARGO_TARGET_DIR/release/bench" scale "${size[@]}" "$@" | keep bench-scale

@@ -1,18 +1,26 @@
-//! Sections of pages that programs write: between two marks, with the rest of the page left as it is.
+//! Sections of pages that programs write: between two marks, with the rest of the page left as it is. Programs print, and
+//! what they print is put into its page here: `bench scale | cargo xtask section docs/scale.md bench-scale`.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 
-/// Puts a text into the page's section of this name, in place of the one it has; makes the page where there is none.
+use anyhow::{Context, Result, ensure};
+
+/// Puts what comes from standard input into the page's section of this name, in place of what it has; makes the page where
+/// there is none.
 ///
 /// # Errors
-/// When the page cannot be read or written.
-pub fn put(page: &Path, name: &str, text: &str) -> io::Result<()> {
+/// When nothing comes, or the page cannot be read or written.
+pub(crate) fn run(page: &Path, name: &str) -> Result<()> {
+    let mut text = String::new();
+    io::stdin().read_to_string(&mut text).context("read standard input")?;
+    // The program before the pipe failed, and has said why.
+    ensure!(!text.trim().is_empty(), "nothing came: section {name} of {} stays as it is", page.display());
     let old = match std::fs::read_to_string(page) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        read => read?,
+        read => read.with_context(|| page.display().to_string())?,
     };
-    std::fs::write(page, replaced(&old, name, text))
+    std::fs::write(page, replaced(&old, name, &text)).with_context(|| page.display().to_string())
 }
 
 /// The page with this text between the section's marks; at its end where it has none.
