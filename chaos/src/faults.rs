@@ -123,7 +123,7 @@ impl Faults {
                 }
                 let now = clients.outside.now();
                 if let Some(what) = verb(fault) {
-                    self.strikes.push(Strike::new(what, now, cluster.names(&hit), takes_away(fault)));
+                    self.strikes.push(Strike::new(what, now, cluster.names(&hit), fault.takes_away()));
                 }
                 self.hit(&hit, fault, cluster, now).await?;
                 self.victims = hit;
@@ -219,11 +219,6 @@ fn verb(fault: &Fault) -> Option<&'static str> {
         Fault::ClockJump(..) => Some("given another time"),
         _ => None,
     }
-}
-
-/// Whether a fault takes replicas away, so that they must be made elsewhere.
-fn takes_away(fault: &Fault) -> bool {
-    matches!(fault, Fault::Kill(_) | Fault::Wipe(_) | Fault::Isolate(_) | Fault::FillDisk(_))
 }
 
 /// The node that leads, as one that is up knows.

@@ -159,7 +159,7 @@ impl Driver<'_> {
             driver.desk.ready.load(Ordering::Relaxed) && watch::pending(&driver.world).is_empty()
         })?;
         let began = self.sim.elapsed();
-        self.watch.ready();
+        self.watch.ready(&self.world);
         tracing::info!("ready");
         let load_until = began + self.scenario.load_for;
         self.until(s(600), "the faults do not come to an end", |driver, now| {

@@ -127,6 +127,9 @@ impl Driver<'_> {
     fn hit(&mut self, host: usize, fault: &Fault, now: Duration) {
         let name = self.name(host);
         let at = self.world.hosts[host].clone();
+        if fault.takes_away() {
+            self.watch.take_away(&at);
+        }
         match fault {
             Fault::Kill(_) => self.crash(host, now),
             Fault::PowerOff(_) => {

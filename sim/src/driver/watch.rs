@@ -10,7 +10,8 @@ use domain::node::Standing;
 use runtime::NodeHandle;
 
 use crate::invariants::{
-    Agreement, GoneForGood, Moves, OneHost, OneLeader, Placement, Restarts, Violation, bounded, routable,
+    Agreement, GoneForGood, Moves, OneHost, OneLeader, Placement, Restarts, Stay, Violation, bounded,
+    routable,
 };
 use crate::scenario::Check;
 use crate::world::{Host, Place, World, boot};
@@ -25,8 +26,7 @@ pub(super) struct Watch {
     moves: Moves,
     placement: Placement,
     restarts: Restarts,
-    /// Whether the cluster has become ready.
-    ready: bool,
+    stay: Stay,
     /// What was found, each kind once.
     found: Vec<Violation>,
     /// Who leads, and in which term.
@@ -45,15 +45,24 @@ impl Watch {
             moves: Moves::default(),
             placement: Placement::default(),
             restarts: Restarts::default(),
-            ready: false,
+            stay: Stay::default(),
             found: Vec::new(),
             leader: None,
         }
     }
 
-    /// The cluster has become ready: from now on a scenario may ask that nothing moves.
-    pub(super) fn ready(&mut self) {
-        self.ready = true;
+    /// The cluster has become ready: from now on a scenario may ask that what is well stays.
+    pub(super) fn ready(&mut self, world: &World) {
+        if let Some(view) = world.furthest() {
+            self.stay.begin(&view);
+        }
+    }
+
+    /// A fault takes a host's node away.
+    pub(super) fn take_away(&mut self, host: &Host) {
+        if let Some(node) = host.id() {
+            self.stay.take_away(node);
+        }
     }
 
     /// Looks at leaders, routes, replicas and engines: cheap, done often.
@@ -64,8 +73,9 @@ impl Watch {
             for (at, label) in host.engines.take_starts() {
                 let often = self.restarts.engine(host.number, life, &label, at);
                 self.find(Check::RestartIntensity, often);
-                let started = self.ready.then(|| format!("the engine of {label} was started again"));
-                self.find(Check::NothingMoves, started);
+                let started = self.stay.holds(&label);
+                let started = started.then(|| format!("the engine of {label} was started again"));
+                self.find(Check::HealthyStay, started);
             }
             if let Some(node) = host.node() {
                 self.glance_at(host, life, &node, now);
@@ -75,7 +85,7 @@ impl Watch {
             for moved in self.moves.look(&view, now) {
                 tracing::info!(what = %moved.what, needless = moved.needless, "replica moved");
                 self.find(Check::NoNeedlessMove, moved.needless.then(|| moved.what.clone()));
-                self.find(Check::NothingMoves, self.ready.then_some(moved.what));
+                self.find(Check::HealthyStay, self.stay.holds(&moved.label).then_some(moved.what));
             }
             let wrong = self.placement.look(&view, now);
             self.find(Check::Placement, wrong);

@@ -14,9 +14,12 @@ mod one_leader;
 mod placement;
 mod restarts;
 pub mod routable;
+mod stay;
 mod writes;
 
 use std::time::Duration;
+
+use domain::DeploymentId;
 
 use crate::history::{Entry, Outages};
 use crate::scenario::Check;
@@ -28,6 +31,7 @@ pub use one_host::OneHost;
 pub use one_leader::OneLeader;
 pub use placement::Placement;
 pub use restarts::Restarts;
+pub use stay::Stay;
 
 /// Something that should not be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +78,6 @@ pub fn judge(checks: &[Check], evidence: &Evidence<'_>) -> Vec<Violation> {
             | Check::Placement
             | Check::RestartIntensity
             | Check::Bounded
-            | Check::NothingMoves
             | Check::Converges
             | Check::NoPanic
             | Check::HealthyStay => continue,
@@ -82,6 +85,11 @@ pub fn judge(checks: &[Check], evidence: &Evidence<'_>) -> Vec<Violation> {
         violations.extend(found.into_iter().take(TOLD_MAX).map(|what| Violation { check: *check, what }));
     }
     violations
+}
+
+/// A replica as reports show it, and as engines are labelled.
+fn label(deployment: DeploymentId, ordinal: u32) -> String {
+    format!("{deployment}/{ordinal}")
 }
 
 /// A time as reports show it.

@@ -9,6 +9,8 @@ use domain::deployment::{Deployment, Phase, Replica};
 use domain::node::Standing;
 use domain::{DeploymentId, Epoch, Millis, NodeId, View};
 
+use super::label;
+
 /// How often one replica may move within a minute: more than there are faults in a run, far less than a loop would.
 const MOVES_PER_MINUTE_MAX: usize = 12;
 const MINUTE: Duration = Duration::from_secs(60);
@@ -25,6 +27,8 @@ struct Seen {
 /// A replica that moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moved {
+    /// Which, by its label.
+    pub label: String,
     /// In words.
     pub what: String,
     /// Whether the tables do not show why.
@@ -55,14 +59,15 @@ impl Moves {
                 if let Some(was) = was {
                     let often = count(self.times.entry(which).or_default(), now);
                     let reason = has_reason(view, row, was);
-                    let (id, n, from, to) = (row.id, replica.ordinal, was.node, replica.node);
+                    let label = label(row.id, replica.ordinal);
+                    let (from, to) = (was.node, replica.node);
                     let what = match reason {
                         true => {
-                            format!("replica {id}/{n} moved from {from} to {to}, {often} times in a minute")
+                            format!("replica {label} moved from {from} to {to}, {often} times in a minute")
                         }
-                        false => format!("replica {id}/{n} moved from {from} to {to}, though {from} stands"),
+                        false => format!("replica {label} moved from {from} to {to}, though {from} stands"),
                     };
-                    moved.push(Moved { what, needless: !reason || often > MOVES_PER_MINUTE_MAX });
+                    moved.push(Moved { label, what, needless: !reason || often > MOVES_PER_MINUTE_MAX });
                 }
                 seen.insert(which, remember(view, replica));
             }

@@ -29,8 +29,6 @@ pub enum Check {
     RestartIntensity,
     /// What a node shows of its queues and books stays within their bounds. Simulator only.
     Bounded,
-    /// Nothing moves at all: for a false alarm. Simulator only.
-    NothingMoves,
     /// Every stream of a node that stays up ends in `[DONE]` or in an error.
     EveryStreamEnds,
     /// No request outlives its deadline.
@@ -45,7 +43,7 @@ pub enum Check {
     Converges,
     /// Nothing panics. Simulator only; real processes show it as a node that died.
     NoPanic,
-    /// No replica moves or starts again but those of nodes that were taken away. Real processes only.
+    /// No replica moves or starts again but those of nodes that were taken away.
     HealthyStay,
 }
 
@@ -65,7 +63,6 @@ impl Check {
             Check::Placement => "placement",
             Check::RestartIntensity => "restart_intensity",
             Check::Bounded => "bounded",
-            Check::NothingMoves => "nothing_moves",
             Check::EveryStreamEnds => "every_stream_ends",
             Check::NoHang => "no_hang",
             Check::NoChatFails => "no_chat_fails",

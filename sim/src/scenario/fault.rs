@@ -140,6 +140,16 @@ impl Fault {
         matches!(self, Fault::RollingUpgrade | Fault::Upgrade(_) | Fault::RollBack(_))
     }
 
+    /// Whether it takes replicas away from whom it hits, so that they must be made elsewhere.
+    pub fn takes_away(&self) -> bool {
+        use Fault::{
+            BitRot, CrashAtWrite, FillDisk, Isolate, Kill, Leave, LoseGpus, OldCopy, PowerOff, Remove, Wipe,
+        };
+        let ends = matches!(self, Kill(_) | PowerOff(_) | CrashAtWrite(..) | Leave(_) | Remove(_));
+        let harms = matches!(self, Wipe(_) | OldCopy(_) | BitRot(_) | FillDisk(_) | LoseGpus(_));
+        ends || harms || matches!(self, Isolate(_))
+    }
+
     /// Whether it may take what a disk held for good.
     pub fn takes_a_disk(&self) -> bool {
         use Fault::{BitRot, OldCopy, Remove, Wipe};

@@ -137,7 +137,8 @@ fn rolling_upgrade() -> Scenario {
         .always(&[Check::NoChatFails])
 }
 
-/// A node is frozen for three seconds, half of its lease. Routers leave it alone for a while, and nothing moves.
+/// A node is frozen for three seconds, half of its lease, and later the leader is. Routers leave it alone for a while, and
+/// nothing moves.
 fn node_paused() -> Scenario {
     Scenario::nodes(3)
         .deploy(TINY, 3)
@@ -146,6 +147,7 @@ fn node_paused() -> Scenario {
         .load(chats(TINY, 20))
         .load(streams(TINY, 3))
         .at(s(5), Fault::Pause(Who::HostOf(TINY.to_owned()), s(3)))
+        .at(s(13), Fault::Pause(Who::Leader, s(3)))
         .for_at_least(s(20))
         .always(&[Check::HealthyStay])
 }
@@ -163,7 +165,7 @@ fn zone_lost_100() -> Scenario {
         .always(&[Check::HealthyStay])
 }
 
-/// A node's disk is full. It says so and ends; the others go on, and with space it comes back.
+/// A node's disk is full, and later the leader's. It says so and ends; the others go on, and with space it comes back.
 fn disk_full() -> Scenario {
     Scenario::nodes(3)
         .deploy(TINY, 2)
@@ -171,8 +173,10 @@ fn disk_full() -> Scenario {
         .load(reads(10))
         .load(chats(TINY, 10))
         .at(s(5), Fault::FillDisk(Who::Node(1)))
-        .at(s(15), Fault::Heal)
-        .for_at_least(s(26))
+        .at(s(13), Fault::Heal)
+        .at(s(19), Fault::FillDisk(Who::Leader))
+        .at(s(27), Fault::Heal)
+        .for_at_least(s(36))
 }
 
 /// The leader's wall clock jumps five minutes ahead, and ten back. Leases and elections do not care.

@@ -1,9 +1,7 @@
 //! Scenarios that only the simulator can run: one fault each, or what belongs together, so that what it takes to bear it
 //! can be looked at alone. Planted bugs are looked for here where the swarm would need many seeds.
 
-use super::{
-    Ailment, Check, Fault, REMOTE_MODEL, Scenario, Who, chats, limited, ms, reads, s, streams, writes,
-};
+use super::{Ailment, Fault, REMOTE_MODEL, Scenario, Who, chats, limited, ms, reads, s, streams, writes};
 
 /// All names.
 pub const SIMULATED: &[&str] = &[
@@ -16,9 +14,6 @@ pub const SIMULATED: &[&str] = &[
     "two_elections",
     "far_behind",
     "bit_rot",
-    "leader_disk_full",
-    "cut_in_two",
-    "false_alarm",
     "engines_broken",
     "gpus_lost",
     "provider_fails",
@@ -41,9 +36,6 @@ pub(super) fn simulated(name: &str) -> Option<Scenario> {
         "two_elections" => two_elections(),
         "far_behind" => far_behind(),
         "bit_rot" => bit_rot(),
-        "leader_disk_full" => leader_disk_full(),
-        "cut_in_two" => cut_in_two(),
-        "false_alarm" => false_alarm(),
         "engines_broken" => engines_broken(),
         "gpus_lost" => gpus_lost(),
         "provider_fails" => provider_fails(),
@@ -155,29 +147,6 @@ fn far_behind() -> Scenario {
 /// Bits of a disk flip; its node notices, and gets an empty disk.
 fn bit_rot() -> Scenario {
     busy(3).snapshot_every(50).at(s(6), Fault::BitRot(Who::Node(1))).for_at_least(s(30))
-}
-
-/// The leader's disk is full, and then has room again.
-fn leader_disk_full() -> Scenario {
-    busy(3).at(s(4), Fault::FillDisk(Who::Leader)).at(s(12), Fault::Heal)
-}
-
-/// A node sees nobody and still serves; afterwards two do not see each other while the third sees both.
-fn cut_in_two() -> Scenario {
-    busy(3)
-        .deploy("small", 3)
-        .at(s(4), Fault::Isolate(Who::Node(0)))
-        .at(s(9), Fault::Heal)
-        .at(s(14), Fault::Cut(1, 2))
-        .at(s(20), Fault::Heal)
-}
-
-/// A node is frozen for three seconds: nobody takes anything away from it.
-fn false_alarm() -> Scenario {
-    busy(3)
-        .at(s(4), Fault::Pause(Who::Node(1), s(3)))
-        .at(s(12), Fault::Pause(Who::Leader, s(3)))
-        .always(&[Check::NothingMoves])
 }
 
 /// Engines die as they start, and start again once they are mended.
