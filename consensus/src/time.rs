@@ -50,13 +50,16 @@ mod tests {
 
     use super::*;
 
+    /// A wall clock that stands at this time, and the time by it.
+    fn time_at(at: Millis) -> (Arc<AtomicU64>, Time) {
+        let wall = Arc::new(AtomicU64::new(at));
+        let clock = Arc::clone(&wall);
+        (wall, Time::new(Arc::new(move || clock.load(Ordering::SeqCst))))
+    }
+
     #[tokio::test(start_paused = true)]
     async fn time_goes_on_after_the_wall_clock_jumped_there_and_back() {
-        let wall = Arc::new(AtomicU64::new(1_000));
-        let time = Time::new({
-            let wall = Arc::clone(&wall);
-            Arc::new(move || wall.load(Ordering::SeqCst))
-        });
+        let (wall, time) = time_at(1_000);
         assert_eq!(time.now(), 1_000);
         wall.store(3_601_000, Ordering::SeqCst);
         assert_eq!(time.now(), 3_601_000);
@@ -85,11 +88,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_wall_clock_that_was_never_stamped_with_leaves_nothing_behind() {
-        let wall = Arc::new(AtomicU64::new(9_000_000));
-        let time = Time::new({
-            let wall = Arc::clone(&wall);
-            Arc::new(move || wall.load(Ordering::SeqCst))
-        });
+        let (wall, time) = time_at(9_000_000);
         assert_eq!(time.now(), 9_000_000);
         wall.store(1_000, Ordering::SeqCst);
         assert_eq!(time.now(), 1_000);

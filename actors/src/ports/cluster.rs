@@ -123,14 +123,6 @@ pub trait PeerLink: Send + Sync + 'static {
         body: Bytes,
         deadline: Duration,
     ) -> Result<Bytes, PeerError>;
-    /// Delivers a message and waits for the peer's acknowledgement that it has it.
-    async fn deliver(
-        &self,
-        to: NodeId,
-        topic: &'static str,
-        body: Bytes,
-        deadline: Duration,
-    ) -> Result<(), PeerError>;
 }
 
 /// Raft's membership, for the leader to keep in order.

@@ -126,9 +126,6 @@ impl PeerLink for Cluster {
         let service = service.filter(|_| to == ME).ok_or(PeerError::Unreachable(to))?;
         service(ME, body).await.map_err(|reason| PeerError::Refused { node: to, reason })
     }
-    async fn deliver(&self, to: NodeId, _: &'static str, _: Bytes, _: Duration) -> Result<(), PeerError> {
-        Err(PeerError::Unreachable(to))
-    }
 }
 
 #[async_trait]

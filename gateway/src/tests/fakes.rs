@@ -248,9 +248,6 @@ impl PeerLink for Rest {
             _ => Err(PeerError::Timeout(to)),
         }
     }
-    async fn deliver(&self, to: NodeId, _: &'static str, _: Bytes, _: Duration) -> Result<(), PeerError> {
-        Err(PeerError::Unreachable(to))
-    }
 }
 
 /// Targets on this node: all open, but for those that were closed.

@@ -155,17 +155,6 @@ impl PeerLink for Door {
     ) -> Result<Bytes, PeerError> {
         self.0.ask(to, topic, body, deadline).await
     }
-
-    /// The acknowledgement is the handler's: it has the message, and did not fail.
-    async fn deliver(
-        &self,
-        to: NodeId,
-        topic: &'static str,
-        body: Bytes,
-        deadline: Duration,
-    ) -> Result<(), PeerError> {
-        self.0.ask(to, topic, body, deadline).await.map(drop)
-    }
 }
 
 /// The door as its actors see it: they exist before it does and must not keep it alive.
