@@ -120,8 +120,8 @@ impl<R: Row> Table<R> {
     }
 
     /// The rows from some key on, by key.
-    pub fn from(&self, from: Bound<R::Key>) -> impl Iterator<Item = &Arc<R>> {
-        self.0.range((from, Bound::Unbounded)).map(|(_, row)| row)
+    pub fn from(&self, from: Bound<R::Key>) -> impl Iterator<Item = (&R::Key, &Arc<R>)> {
+        self.0.range((from, Bound::Unbounded))
     }
 
     /// The rows under some keys.

@@ -101,7 +101,7 @@ fn what_holds_one_deployment_is_what_holds_it_among_all() {
     let all = held(&problem);
     assert!(!all.unplaced.is_empty() && !all.waiting.is_empty(), "{all:?}");
     for deployment in view.state.deployments.rows() {
-        let own = held_of(&problem, deployment);
+        let own = held_of(&problem, &[deployment.as_ref()]);
         let of = |told: &[domain::decide::placement::Told]| {
             told.iter().filter(|(id, ..)| *id == deployment.id).cloned().collect::<Vec<_>>()
         };

@@ -18,22 +18,17 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Answer;
+use super::page::Page;
 use crate::changes::BodyHash;
 use crate::extract::{App, Fresh, MayAdmin, MayRead, read_body};
 use crate::problem::Problem;
 use crate::time_text::rfc3339;
-
-/// Keys listed at once where nothing is said, and at most.
-const LIST_DEFAULT: usize = 100;
-const LIST_MAX: usize = 1_000;
 
 /// Which keys to list.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Which {
     #[serde(default)]
     prefix: String,
-    after: Option<String>,
-    limit: Option<usize>,
 }
 
 /// What a change expects to find, from `If-Match` and `If-None-Match`.
@@ -65,22 +60,15 @@ pub(crate) async fn list(
     _: MayRead,
     Fresh(view): Fresh,
     which: Result<Query<Which>, QueryRejection>,
+    page: Page,
 ) -> Answer {
-    let Query(Which { prefix, after, limit }) =
-        which.map_err(|e| Problem::bad_request("invalid_value", e.body_text()))?;
-    let limit = limit.unwrap_or(LIST_DEFAULT);
-    if !(1..=LIST_MAX).contains(&limit) {
-        return Err(Problem::bad_param("limit", format!("ask for 1 to {LIST_MAX} keys at once")));
-    }
-    let from = match after {
-        Some(after) if after >= prefix => Bound::Excluded(after),
+    let Query(Which { prefix }) = which.map_err(|e| Problem::bad_request("invalid_value", e.body_text()))?;
+    let from = match page.begin::<String>()? {
+        Bound::Excluded(after) if after >= prefix => Bound::Excluded(after),
         _ => Bound::Included(prefix.clone()),
     };
-    let rows = view.state.config.from(from).take_while(|row| row.key.starts_with(&prefix));
-    let mut rows: Vec<&Row> = rows.take(limit + 1).map(|row| &**row).collect();
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = more.then(|| rows.last().map(|row| &row.key));
+    let rows = view.state.config.from(from).take_while(|(key, _)| key.starts_with(&prefix));
+    let (rows, next) = page.cut(rows);
     Ok(Json(json!({ "keys": rows.iter().map(|row| shape(row)).collect::<Vec<_>>(), "next": next })))
 }
 

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::Answer;
 use super::explain::in_words;
+use super::page::Page;
 use crate::changes::Changes;
 use crate::extract::{App, Fresh, MayDeploy, MayRead, Shaped, query};
 use crate::problem::Problem;
@@ -147,14 +148,13 @@ fn shape(view: &View, deployment: &Deployment, held: &Held) -> Value {
     })
 }
 
-/// What of a deployment is kept waiting.
-fn held_of(app: &App, view: &View, deployment: &Deployment) -> Held {
-    placement::held_of(&placement::Problem::of(view, app.deps.clock.now()), deployment)
+/// What of some deployments is kept waiting. It is found for all at once, because placement is decided as a whole.
+fn held_of(app: &App, view: &View, deployments: &[&Deployment]) -> Held {
+    placement::held_of(&placement::Problem::of(view, app.deps.clock.now()), deployments)
 }
 
-/// What is kept waiting, by deployment. It is found for the whole cluster at once, because placement is decided as a whole.
-fn held(app: &App, view: &View) -> BTreeMap<DeploymentId, Held> {
-    let Held { unplaced, waiting } = placement::held(&placement::Problem::of(view, app.deps.clock.now()));
+/// What is kept waiting, by deployment.
+fn by_deployment(Held { unplaced, waiting }: Held) -> BTreeMap<DeploymentId, Held> {
     let mut by_id: BTreeMap<DeploymentId, Held> = BTreeMap::new();
     for told in unplaced {
         by_id.entry(told.0).or_default().unplaced.push(told);
@@ -165,11 +165,13 @@ fn held(app: &App, view: &View) -> BTreeMap<DeploymentId, Held> {
     by_id
 }
 
-pub(crate) async fn list(State(app): State<App>, _: MayRead, Fresh(view): Fresh) -> Json<Value> {
-    let (held, none) = (held(&app, &view), Held::default());
-    let rows = view.state.deployments.rows();
-    let all: Vec<Value> = rows.map(|d| shape(&view, d, held.get(&d.id).unwrap_or(&none))).collect();
-    Json(json!({ "deployments": all }))
+pub(crate) async fn list(State(app): State<App>, _: MayRead, Fresh(view): Fresh, page: Page) -> Answer {
+    let (rows, next) = page.of(&view.state.deployments)?;
+    let rows: Vec<&Deployment> = rows.into_iter().map(|row| &**row).collect();
+    let (held, none) = (by_deployment(held_of(&app, &view, &rows)), Held::default());
+    let shown: Vec<Value> =
+        rows.into_iter().map(|d| shape(&view, d, held.get(&d.id).unwrap_or(&none))).collect();
+    Ok(Json(json!({ "deployments": shown, "next": next })))
 }
 
 pub(crate) async fn get(
@@ -179,7 +181,7 @@ pub(crate) async fn get(
     Path(id): Path<String>,
 ) -> Answer {
     let deployment = find(&view, &id)?;
-    Ok(Json(shape(&view, deployment, &held_of(&app, &view, deployment))))
+    Ok(Json(shape(&view, deployment, &held_of(&app, &view, &[deployment]))))
 }
 
 /// Changes a deployment and shows it as it is then.
@@ -199,7 +201,7 @@ async fn change(
     changes.commit(app, Change::Deployment(command(id))).await?;
     let view = app.deps.view.load();
     match view.state.deployments.get(&id) {
-        Some(row) => Ok(Json(shape(&view, row, &held_of(app, &view, row)))),
+        Some(row) => Ok(Json(shape(&view, row, &held_of(app, &view, &[row.as_ref()])))),
         None => gone(),
     }
 }

@@ -8,7 +8,7 @@ use domain::key::Scope;
 use serde_json::{Map, Value, json};
 
 use super::deployments::LOG_TAIL;
-use super::events;
+use super::{events, page};
 use crate::changes;
 use crate::extract::App;
 use crate::routes::{ROUTES, Route};
@@ -120,8 +120,11 @@ fn asked(route: &Route, name: &str) -> Value {
         "replica" => (json!({ "type": "integer", "default": 0 }), "the replica's ordinal"),
         "tail" => (json!({ "type": "integer", "default": LOG_TAIL }), "lines at most"),
         "prefix" => (json!({ "type": "string" }), "what the keys begin with; all by default"),
-        "after" => (json!({ "type": "string" }), "go on after this key: `next` of the answer before"),
-        "limit" => (json!({ "type": "integer", "default": 100, "maximum": 1000 }), "keys at most"),
+        "after" => (json!({ "type": "string" }), "go on after this row: `next` of the answer before"),
+        "limit" => (
+            json!({ "type": "integer", "default": page::ROWS_DEFAULT, "maximum": page::ROWS_MAX }),
+            "rows at most",
+        ),
         _ => (json!({}), ""),
     };
     parameter("query", name, false, schema, description)

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Answer;
+use super::page::Page;
 use crate::auth::{KEY_PREFIX, hash};
 use crate::extract::{App, Fresh, MayAdmin, Shaped};
 use crate::problem::Problem;
@@ -75,10 +76,11 @@ fn limit_shape(view: &View, key: KeyId, limit: &Limit, now: Millis) -> Value {
     })
 }
 
-pub(crate) async fn list(State(app): State<App>, _: MayAdmin, Fresh(view): Fresh) -> Json<Value> {
+pub(crate) async fn list(State(app): State<App>, _: MayAdmin, Fresh(view): Fresh, page: Page) -> Answer {
+    let (rows, next) = page.of(&view.state.keys)?;
     let now = app.deps.clock.now();
-    let keys: Vec<Value> = view.state.keys.rows().map(|key| shape(&view, key, now)).collect();
-    Json(json!({ "keys": keys }))
+    let keys: Vec<Value> = rows.into_iter().map(|key| shape(&view, key, now)).collect();
+    Ok(Json(json!({ "keys": keys, "next": next })))
 }
 
 pub(crate) async fn get(

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Answer;
+use super::page::Page;
 use crate::extract::{App, Fresh, MayAdmin, MayRead, Shaped};
 use crate::problem::Problem;
 use crate::time_text::rfc3339;
@@ -52,9 +53,10 @@ fn shape(provider: &Provider) -> Value {
     })
 }
 
-pub(crate) async fn list(_: MayRead, Fresh(view): Fresh) -> Json<Value> {
-    let providers: Vec<Value> = view.state.providers.rows().map(|p| shape(p)).collect();
-    Json(json!({ "providers": providers }))
+pub(crate) async fn list(_: MayRead, Fresh(view): Fresh, page: Page) -> Answer {
+    let (rows, next) = page.of(&view.state.providers)?;
+    let providers: Vec<Value> = rows.into_iter().map(|p| shape(p)).collect();
+    Ok(Json(json!({ "providers": providers, "next": next })))
 }
 
 pub(crate) async fn put(

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Answer;
+use super::page::Page;
 use crate::extract::{App, Fresh, MayDeploy, MayRead, Shaped};
 use crate::problem::Problem;
 use crate::time_text::rfc3339;
@@ -31,9 +32,10 @@ fn shape(model: &Model) -> Value {
     })
 }
 
-pub(crate) async fn list(_: MayRead, Fresh(view): Fresh) -> Json<Value> {
-    let models: Vec<Value> = view.state.models.rows().map(|model| shape(model)).collect();
-    Json(json!({ "models": models }))
+pub(crate) async fn list(_: MayRead, Fresh(view): Fresh, page: Page) -> Answer {
+    let (rows, next) = page.of(&view.state.models)?;
+    let models: Vec<Value> = rows.into_iter().map(|model| shape(model)).collect();
+    Ok(Json(json!({ "models": models, "next": next })))
 }
 
 pub(crate) async fn put(

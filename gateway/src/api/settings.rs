@@ -1,5 +1,7 @@
 //! What operators set for the whole cluster: how much may move at once, and tenants' quotas.
 
+use std::ops::Bound;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use domain::setting::{Command, Moves, Quota, Usage, quotas, usages};
@@ -8,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Answer;
+use super::page::Page;
 use crate::extract::{App, Fresh, MayAdmin, MayRead, Shaped};
 use crate::problem::Problem;
 
@@ -63,14 +66,17 @@ fn quota_of(view: &View, tenant: &str) -> Json<Value> {
     Json(quota(tenant, view.state.quota(tenant), used))
 }
 
-pub(crate) async fn list_quotas(_: MayRead, Fresh(view): Fresh) -> Json<Value> {
+pub(crate) async fn list_quotas(_: MayRead, Fresh(view): Fresh, page: Page) -> Answer {
     let mut used = usages(&view.state);
     for (tenant, _) in quotas(&view.state) {
         used.entry(tenant).or_default();
     }
+    let begin = page.begin::<String>()?;
+    let rows = used.range::<str, _>((begin.as_ref().map(String::as_str), Bound::Unbounded));
+    let (rows, next) = page.cut(rows.map(|(tenant, used)| (tenant, (*tenant, *used))));
     let rows: Vec<Value> =
-        used.into_iter().map(|(tenant, used)| quota(tenant, view.state.quota(tenant), used)).collect();
-    Json(json!({ "quotas": rows }))
+        rows.into_iter().map(|(tenant, used)| quota(tenant, view.state.quota(tenant), used)).collect();
+    Ok(Json(json!({ "quotas": rows, "next": next })))
 }
 
 pub(crate) async fn set_quota(

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Answer;
+use super::page::Page;
 use crate::extract::{App, Fresh, MayAdmin, Shaped};
 use crate::problem::Problem;
 use crate::time_text::rfc3339;
@@ -33,9 +34,10 @@ fn shape(token: &Token) -> Value {
     })
 }
 
-pub(crate) async fn list(_: MayAdmin, Fresh(view): Fresh) -> Json<Value> {
-    let tokens: Vec<Value> = view.state.tokens.rows().map(|token| shape(token)).collect();
-    Json(json!({ "tokens": tokens }))
+pub(crate) async fn list(_: MayAdmin, Fresh(view): Fresh, page: Page) -> Answer {
+    let (rows, next) = page.of(&view.state.tokens)?;
+    let tokens: Vec<Value> = rows.into_iter().map(|token| shape(token)).collect();
+    Ok(Json(json!({ "tokens": tokens, "next": next })))
 }
 
 pub(crate) async fn create(

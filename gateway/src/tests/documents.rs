@@ -38,6 +38,10 @@ async fn the_document_tells_what_can_be_asked_beside_the_body() {
     };
     assert_eq!(names("/api/nodes", "get"), ["query consistent"]);
     assert_eq!(names("/api/actors", "get"), ["query consistent", "query node"]);
+    for list in ["deployments", "keys", "models", "providers", "quotas", "tokens"] {
+        let expected = ["query consistent", "query after", "query limit"];
+        assert_eq!(names(&format!("/api/{list}"), "get"), expected, "{list}");
+    }
     assert_eq!(
         names("/api/deployments/{id}/logs", "get"),
         ["path id", "query consistent", "query replica", "query tail"]

@@ -10,6 +10,7 @@ mod documents;
 mod fakes;
 mod limits;
 mod operators;
+mod pages;
 mod recovery;
 mod refusals;
 mod scheduling;

@@ -27,6 +27,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 const SILENCE_MAX: Duration = Duration::from_secs(660);
 /// The largest answer that is read whole, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// Rows of a page of a list.
+const PAGE_ROWS: usize = 1_000;
 /// The header under which a change that is sent twice happens once.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
@@ -126,6 +128,24 @@ impl Api {
             }
             first => Ok(first?),
         }
+    }
+
+    /// Lists all rows of this name, page by page.
+    ///
+    /// # Errors
+    /// What the node, or the network, said.
+    pub(crate) async fn list(&self, path: &str, rows: &str) -> Result<Value, Failure> {
+        let page = |after: &str| format!("{path}?limit={PAGE_ROWS}{after}");
+        let mut all = self.call(Method::GET, &page(""), None).await?;
+        // A node of an older version gives all at once, and no `next`.
+        while let Some(next) = all["next"].as_str().map(|next| format!("&after={}", escape(next))) {
+            let mut more = self.call(Method::GET, &page(&next), None).await?;
+            if let (Some(all), Some(more)) = (all[rows].as_array_mut(), more[rows].as_array_mut()) {
+                all.append(more);
+            }
+            all["next"] = more["next"].take();
+        }
+        Ok(all)
     }
 
     /// Asks a model; its answer is still to be read.
@@ -440,6 +460,20 @@ mod tests {
         let asked = async { api.infer("/v1/chat/completions", &Value::Null).await?.json().await };
         let (answer, heard) = tokio::join!(asked, heard(&listener, cut));
         assert_eq!((answer.unwrap_err().code(), idempotency_key(&heard)), (5, None));
+    }
+
+    #[tokio::test]
+    async fn a_list_is_asked_for_page_by_page() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let api = Api::open(&format!("http://{}", listener.local_addr().unwrap()), None).unwrap();
+        let page = |body: &str| format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        let served = async {
+            heard(&listener, Some(&page(r#"{"keys":[1,2],"next":"a/b"}"#))).await;
+            heard(&listener, Some(&page(r#"{"keys":[3],"next":null}"#))).await
+        };
+        let (answer, second) = tokio::join!(api.list("/api/keys", "keys"), served);
+        assert_eq!(answer.unwrap(), serde_json::json!({ "keys": [1, 2, 3], "next": null }));
+        assert!(second.starts_with("GET /api/keys?limit=1000&after=a%2Fb HTTP/1.1\r\n"), "{second}");
     }
 
     #[test]

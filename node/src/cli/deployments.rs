@@ -44,7 +44,7 @@ pub(crate) async fn run(action: Option<DeploymentCommand>, target: &Target) -> R
 }
 
 async fn list(target: &Target) -> Result<(), Failure> {
-    let answer = Api::new(target)?.call(Method::GET, "/api/deployments", None).await?;
+    let answer = Api::new(target)?.list("/api/deployments", "deployments").await?;
     if target.access.json {
         return super::print_json(&answer);
     }

@@ -83,7 +83,7 @@ pub(crate) async fn key(command: KeyCommand) -> Result<(), Failure> {
             create(&target, "keys", &body, "key").await
         }
         KeyCommand::List(target) => {
-            let mut answer = Api::new(&target)?.call(Method::GET, "/api/keys", None).await?;
+            let mut answer = Api::new(&target)?.list("/api/keys", "keys").await?;
             if !target.access.json {
                 for key in answer["keys"].as_array_mut().into_iter().flatten() {
                     key["limits"] = Value::from(used_of(key));
@@ -145,7 +145,7 @@ async fn create(target: &Target, registry: &str, body: &Value, field: &str) -> R
 }
 
 async fn list(target: &Target, registry: &str, columns: &[Column]) -> Result<(), Failure> {
-    let answer = Api::new(target)?.call(Method::GET, &format!("/api/{registry}"), None).await?;
+    let answer = Api::new(target)?.list(&format!("/api/{registry}"), registry).await?;
     super::print_rows(&answer, target.access.json, registry, columns)
 }
 
@@ -183,7 +183,7 @@ fn used_of(key: &Value) -> String {
 async fn key_id(api: &Api, name: &str) -> Result<String, Failure> {
     match name.parse::<KeyId>() {
         Ok(_) => Ok(name.to_owned()),
-        Err(_) => id_of(&api.call(Method::GET, "/api/keys", None).await?, name),
+        Err(_) => id_of(&api.list("/api/keys", "keys").await?, name),
     }
 }
 

@@ -163,7 +163,7 @@ pub(crate) async fn quota(command: QuotaCommand) -> Result<(), Failure> {
             super::print_one(&answer, target.access.json, &line)
         }
         QuotaCommand::List(target) => {
-            let answer = Api::new(&target)?.call(Method::GET, "/api/quotas", None).await?;
+            let answer = Api::new(&target)?.list("/api/quotas", "quotas").await?;
             super::print_rows(&answer, target.access.json, "quotas", QUOTAS)
         }
         QuotaCommand::Remove { tenant, target } => {

@@ -94,11 +94,8 @@ pub async fn pending(clients: &Clients, node: usize, nodes: usize) -> Vec<String
     if !unwell.is_empty() || rows.len() != nodes {
         pending.push(format!("node {node} sees {} rows of {nodes}, not well: {unwell:?}", rows.len()));
     }
-    match clients.ask(node, &Ask::get("/api/deployments")).await.ok() {
-        Some(body) => {
-            let rows = body["deployments"].as_array().cloned().unwrap_or_default();
-            pending.extend(rows.iter().filter_map(unready));
-        }
+    match list(clients, node, "/api/deployments?limit=1000", "deployments").await {
+        Some(rows) => pending.extend(rows.iter().filter_map(unready)),
         None => pending.push(format!("node {node} does not list the deployments")),
     }
     pending
@@ -145,17 +142,28 @@ pub struct Held {
 
 /// Reads everything through a node; `None` when it does not answer well.
 pub async fn read_all(clients: &Clients, node: usize) -> Option<Held> {
-    let keys = clients.ask(node, &Ask::get("/api/keys?consistent=true")).await;
-    let providers = clients.ask(node, &Ask::get("/api/providers?consistent=true")).await;
-    if matches!((&keys, &providers), (Reply::Answer(200, _), Reply::Answer(200, _))) {
-        let mut held = Held::default();
-        for row in keys.ok()?["keys"].as_array()? {
-            *held.keys.entry(row["name"].as_str()?.to_owned()).or_default() += 1;
-        }
-        let names = providers.ok()?["providers"].as_array()?.iter();
-        held.providers = names.filter_map(|row| row["name"].as_str().map(str::to_owned)).collect();
-        return Some(held);
+    let mut held = Held::default();
+    for row in list(clients, node, "/api/keys?consistent=true&limit=1000", "keys").await? {
+        *held.keys.entry(row["name"].as_str()?.to_owned()).or_default() += 1;
     }
-    tracing::info!(?keys, ?providers, node, "not everything can be read yet");
-    None
+    let providers = list(clients, node, "/api/providers?consistent=true&limit=1000", "providers").await?;
+    held.providers = providers.iter().filter_map(|row| row["name"].as_str().map(str::to_owned)).collect();
+    Some(held)
+}
+
+/// All rows of a list, page by page; `None` when the node does not answer well.
+async fn list(clients: &Clients, node: usize, path: &str, field: &str) -> Option<Vec<Value>> {
+    let (mut rows, mut after) = (Vec::new(), String::new());
+    loop {
+        let reply = clients.ask(node, &Ask::get(&format!("{path}{after}"))).await;
+        let Some(body) = reply.ok() else {
+            tracing::info!(?reply, node, path, "not to be read yet");
+            return None;
+        };
+        rows.extend_from_slice(body[field].as_array()?);
+        match body["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => return Some(rows),
+        }
+    }
 }

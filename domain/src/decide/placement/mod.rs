@@ -18,7 +18,9 @@ mod rebalance;
 mod urgent;
 mod why;
 
-use crate::ids::{DeploymentId, Epoch, Millis, NodeId};
+use std::collections::BTreeSet;
+
+use crate::ids::{DeploymentId, Epoch, Millis};
 use crate::tables::deployment::{AntiAffinity, Command, Deployment, Phase, Replica};
 use crate::tables::node::Standing;
 use crate::view::{Health, View};
@@ -134,14 +136,16 @@ pub fn held(problem: &Problem<'_>) -> Held {
     Held { unplaced, waiting }
 }
 
-/// What of one deployment is kept waiting, and why. Where all of it is in its place, nothing else is looked at.
-pub fn held_of(problem: &Problem<'_>, deployment: &Deployment) -> Held {
-    if problem.is_settled(deployment) {
+/// What of some deployments is kept waiting, and why. Where all of them are in their places, nothing else is looked at.
+pub fn held_of(problem: &Problem<'_>, deployments: &[&Deployment]) -> Held {
+    let unsettled = deployments.iter().filter(|deployment| !problem.is_settled(deployment));
+    let unsettled: BTreeSet<DeploymentId> = unsettled.map(|deployment| deployment.id).collect();
+    if unsettled.is_empty() {
         return Held::default();
     }
     let Held { mut unplaced, mut waiting } = held(problem);
-    unplaced.retain(|(id, ..)| *id == deployment.id);
-    waiting.retain(|(id, ..)| *id == deployment.id);
+    unplaced.retain(|(id, ..)| unsettled.contains(id));
+    waiting.retain(|(id, ..)| unsettled.contains(id));
     Held { unplaced, waiting }
 }
 
