@@ -6,8 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 source xtask/tools/engine.sh
 
-cargo build --release -p node
-cargo build --release -p bench
+cargo build --release --workspace --bin llmhub --bin bench
 cargo build --workspace --bins
 prepare_engine "$CARGO_TARGET_DIR/models"
 

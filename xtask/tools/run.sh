@@ -7,7 +7,7 @@ source xtask/tools/engine.sh
 
 : "${DATA:=.data/dev}"
 echo "building the program (the first time takes some minutes)"
-cargo build --release -p node
+cargo build --release --workspace --bin llmhub
 prepare_engine "$DATA/models"
 echo "a tiny model to deploy: $LLMHUB_TINY_GGUF"
 # a short way to the command line for whoever tries it from this folder

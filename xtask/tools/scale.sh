@@ -5,8 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 size=(--deployments "$DEPLOYMENTS" --keys "$KEYS")
-cargo build --release -p node
-cargo build --release -p bench
+cargo build --release --workspace --bin llmhub --bin bench
 # keep SECTION: shows what comes, and puts it into the page
 keep() {
   tee "$CARGO_TARGET_DIR/$1.md"
