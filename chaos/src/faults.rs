@@ -23,6 +23,8 @@ pub(crate) struct Faults {
     victims: Vec<usize>,
     /// How far nodes' wall clocks are ahead, in milliseconds.
     ahead_ms: BTreeMap<usize, i64>,
+    /// How often a key was to be replaced.
+    rotations: u32,
     /// Nodes that are still to be stopped gracefully and started again, last first, and which program they then run.
     pub(crate) roll: Vec<(usize, Option<Age>)>,
     /// When nodes were taken away.
@@ -39,6 +41,7 @@ impl Faults {
             plan: plan.collect(),
             victims: Vec::new(),
             ahead_ms: BTreeMap::new(),
+            rotations: 0,
             roll: Vec::new(),
             strikes: Vec::new(),
             last: began,
@@ -93,6 +96,10 @@ impl Faults {
                 let age = if matches!(fault, Fault::Upgrade(_)) { Age::New } else { Age::Old };
                 let hit = self.find(who, scenario, cluster, clients).await;
                 self.roll = hit.into_iter().map(|node| (node, Some(age))).collect();
+            }
+            Fault::Rotate(kind) => {
+                self.rotations += 1;
+                return Ok(operator::rotate(clients, *kind, self.rotations).await);
             }
             Fault::OneWay(from, to) => {
                 cluster.lab.net()?.rules().change(*from, *to, |link| link.cut = true);

@@ -9,7 +9,7 @@ use crate::tables::{
 };
 
 /// The feature level of this program: it understands every command up to it. See [`level`].
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 
 /// A command on its way into the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use domain::rotation;
+
 use crate::Dice;
 use crate::scenario::{
     Ailment, Fault, Load, REMOTE_MODEL, Scenario, Weather, Who, chats, limited, ms, probes, reads, s,
@@ -135,15 +137,16 @@ enum Kind {
     Provider,
     Rolling,
     Membership,
+    Rotate,
 }
 
 use Kind::{
     BreakEngines, ClockJump, CrashAtWrite, Cut, Delay, Engine, FillDisk, Flap, Gpus, HeavyTail, Isolate,
-    Kill, LoseDisk, Membership, OneWay, Pause, PowerOff, Provider, Rolling, Slow, SlowDisk,
+    Kill, LoseDisk, Membership, OneWay, Pause, PowerOff, Provider, Rolling, Rotate, Slow, SlowDisk,
 };
 
 /// All kinds; one that is here twice is drawn twice as often.
-const KINDS: [Kind; 24] = [
+const KINDS: [Kind; 26] = [
     Kill,
     Kill,
     PowerOff,
@@ -168,6 +171,8 @@ const KINDS: [Kind; 24] = [
     Rolling,
     Membership,
     Membership,
+    Rotate,
+    Rotate,
 ];
 
 struct Plan {
@@ -234,6 +239,10 @@ impl Plan {
             }
             Engine => return self.engine(at),
             Rolling => return self.steps.push((at, Fault::RollingRestart)),
+            Rotate => {
+                let kind = *self.dice.pick(&rotation::Kind::ALL).unwrap_or(&rotation::Kind::Data);
+                return self.steps.push((at, Fault::Rotate(kind)));
+            }
             LoseDisk => return self.lose_disk(at, node),
             Membership => return self.membership(at, node, who),
             Isolate => Fault::Isolate(who),
@@ -331,7 +340,7 @@ mod tests {
         drawn.sort();
         drawn.dedup();
         // All but those of named scenarios.
-        assert_eq!(drawn.len(), 28, "{drawn:?}");
+        assert_eq!(drawn.len(), 29, "{drawn:?}");
     }
 
     fn kind(fault: &Fault) -> String {

@@ -298,6 +298,28 @@ fn what_a_removed_node_knew_is_replaced_without_being_asked_for() {
 }
 
 #[test]
+fn a_key_is_replaced_once_more_when_a_node_goes_that_knew_the_new_one_already() {
+    let mut world = cluster();
+    for kind in [Kind::Gossip, Kind::Data] {
+        world.apply(rotate(kind)).unwrap();
+        assert_eq!(world.step(), Some(Step::Begin(kind)));
+    }
+    let known = [Kind::Data, Kind::Gossip].map(|kind| {
+        let row = world.state.rotation(kind).unwrap();
+        row.next.clone().or(row.current.clone())
+    });
+    world.lose(3);
+    world.apply(Command::Node(node::Command::Remove { id: NodeId(3) })).unwrap();
+    let steps = world.rotate_all();
+    for (kind, known) in [Kind::Data, Kind::Gossip].into_iter().zip(known) {
+        assert_eq!(steps.iter().filter(|step| **step == Step::End(kind)).count(), 2, "{kind:?}");
+        let row = world.state.rotation(kind).unwrap();
+        assert!(row.stage == Stage::Idle && row.again.is_none() && row.current != known, "{row:?}");
+    }
+    assert!(all_opens(&world.state));
+}
+
+#[test]
 fn a_restore_keeps_the_data_keys_it_needs() {
     let mut world = cluster();
     let create = key::Command::Create {

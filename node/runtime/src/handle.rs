@@ -6,14 +6,17 @@ use std::time::Duration;
 use actors::Tree;
 use actors::ports::{Proposer as _, ViewCell};
 use consensus::{Consensus, Role, Status};
-use domain::{Command, Incarnation, NodeId, node};
+use domain::{Command, Incarnation, NodeId, View, node};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use wire::door::Door;
 
 use crate::follow::GossipCell;
+use crate::held::Held;
+use crate::keeper::Badge;
 use crate::ledger::{self, Ledger};
 use crate::register::Refusal;
+use crate::vault::Safe;
 
 /// How long handing over leadership may take at a stop.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -35,6 +38,8 @@ pub struct NodeHandle {
     pub(crate) tree: Tree,
     pub(crate) gateway: gateway::Gateway,
     pub(crate) gossip: GossipCell,
+    pub(crate) safe: Arc<Safe>,
+    pub(crate) badge: Badge,
     pub(crate) door: Arc<Door>,
     pub(crate) stop: CancellationToken,
     pub(crate) drain_ms: u64,
@@ -59,6 +64,11 @@ impl NodeHandle {
     /// Where its actors are found.
     pub fn directory(&self) -> Arc<actors::Directory> {
         self.tree.directory()
+    }
+
+    /// Which of the cluster's keys it has, as of this view of its own.
+    pub fn held(&self, view: &View) -> Held {
+        Held::of(view, &self.safe, &self.badge, &self.gossip)
     }
 
     /// What its consensus says of itself.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use crate::authority::fingerprint;
 use crate::env::Files;
 use crate::error::Error;
 
@@ -19,6 +20,8 @@ const CA_FILE: &str = "ca.crt";
 const GOSSIP_FILE: &str = "gossip.sealed";
 /// Certificates that replaced those of the two files above, which are kept for people to look at.
 const RENEWED_FILE: &str = "certificates.json";
+/// Former authorities remembered.
+const PAST_MAX: usize = 64;
 
 /// The seed of a node's keys.
 #[derive(Clone)]
@@ -91,9 +94,30 @@ pub(crate) struct Certificates {
     pub node: Vec<u8>,
     /// The authorities it trusts, DER: the one that signed its own first.
     pub authorities: Vec<Vec<u8>>,
+    /// SHA-256 of those it trusted before: a join token may name one of them and be of this cluster all the same.
+    pub past: Vec<[u8; 32]>,
 }
 
 impl Certificates {
+    /// The first ones of a node.
+    pub(crate) fn first(node: Vec<u8>, authorities: Vec<Vec<u8>>) -> Self {
+        Self { node, authorities, past: Vec::new() }
+    }
+
+    /// Those that replace these.
+    pub(crate) fn followed_by(&self, node: Vec<u8>, authorities: Vec<Vec<u8>>) -> Self {
+        let dropped =
+            self.authorities.iter().filter(|ca| !authorities.contains(ca)).map(|ca| fingerprint(ca));
+        let mut past: Vec<[u8; 32]> = self.past.iter().copied().chain(dropped).collect();
+        past.drain(..past.len().saturating_sub(PAST_MAX));
+        Self { node, authorities, past }
+    }
+
+    /// Whether an authority is, or was, that of this node's cluster.
+    pub(crate) fn knows(&self, ca_sha256: &[u8; 32]) -> bool {
+        self.authorities.iter().any(|ca| fingerprint(ca) == *ca_sha256) || self.past.contains(ca_sha256)
+    }
+
     /// The certificate of the authority that signed the node's own.
     pub(crate) fn issuer(&self) -> &[u8] {
         self.authorities.first().map_or(&[], Vec::as_slice)
@@ -105,6 +129,8 @@ impl Certificates {
 struct CertificatesFile {
     node: String,
     authorities: Vec<String>,
+    #[serde(default)]
+    past: Vec<String>,
 }
 
 impl TryFrom<CertificatesFile> for Certificates {
@@ -112,7 +138,12 @@ impl TryFrom<CertificatesFile> for Certificates {
 
     fn try_from(file: CertificatesFile) -> Result<Self, Self::Error> {
         let authorities = file.authorities.iter().map(hex::decode).collect::<Result<_, _>>()?;
-        Ok(Self { node: hex::decode(file.node)?, authorities })
+        let digest = |text: &String| {
+            let mut digest = [0; 32];
+            hex::decode_to_slice(text, &mut digest).map(|()| digest)
+        };
+        let past = file.past.iter().map(digest).collect::<Result<_, _>>()?;
+        Ok(Self { node: hex::decode(file.node)?, authorities, past })
     }
 }
 
@@ -155,17 +186,18 @@ async fn certificates(files: &dyn Files) -> Result<Option<Certificates>, Error> 
         return Certificates::try_from(file).map(Some).map_err(|e| bad(e.to_string()));
     }
     Ok(match (read(files, CERT_FILE).await?, read(files, CA_FILE).await?) {
-        (Some(node), Some(ca)) => Some(Certificates { node: node.to_vec(), authorities: vec![ca.to_vec()] }),
+        (Some(node), Some(ca)) => Some(Certificates::first(node.to_vec(), vec![ca.to_vec()])),
         _ => None,
     })
 }
 
 /// Writes certificates that replace those there are: all of them in one file, so that they always fit together.
 pub(crate) async fn put_certificates(files: &dyn Files, certificates: &Certificates) -> Result<(), Error> {
-    let Certificates { node, authorities } = certificates;
+    let Certificates { node, authorities, past } = certificates;
     let file = CertificatesFile {
         node: hex::encode(node),
         authorities: authorities.iter().map(hex::encode).collect(),
+        past: past.iter().map(hex::encode).collect(),
     };
     let text = serde_json::to_vec_pretty(&file)
         .map_err(|e| Error::Files { file: RENEWED_FILE, reason: e.to_string() })?;
@@ -229,4 +261,52 @@ async fn read(files: &dyn Files, file: &'static str) -> Result<Option<bytes::Byt
 
 async fn write(files: &dyn Files, file: &'static str, content: &[u8]) -> Result<(), Error> {
     files.write(file, content).await.map_err(|e| Error::Files { file, reason: e.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct InMemory(Mutex<BTreeMap<String, Bytes>>);
+
+    #[async_trait]
+    impl Files for InMemory {
+        async fn read(&self, name: &str) -> std::io::Result<Option<Bytes>> {
+            Ok(self.0.lock().unwrap().get(name).cloned())
+        }
+        async fn write(&self, name: &str, content: &[u8]) -> std::io::Result<()> {
+            self.0.lock().unwrap().insert(name.to_owned(), Bytes::copy_from_slice(content));
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_knows_the_authority_it_joined_under_after_others_have_followed() {
+        let files = InMemory::default();
+        let authority = |number: u8| vec![number; 40];
+        let mut now = Certificates::first(vec![0], vec![authority(1)]);
+        for next in 2..=4 {
+            let both = now.followed_by(vec![next], vec![authority(next), authority(next - 1)]);
+            now = both.followed_by(vec![next], vec![authority(next)]);
+        }
+        put_certificates(&files, &now).await.unwrap();
+        let read = certificates(&files).await.unwrap().unwrap();
+        assert_eq!((&read, read.authorities.len()), (&now, 1));
+        assert!((1..=4).all(|number| read.knows(&fingerprint(&authority(number)))));
+        assert!(!read.knows(&fingerprint(&authority(9))));
+    }
+
+    #[tokio::test]
+    async fn certificates_of_older_programs_are_read() {
+        let files = InMemory::default();
+        files.write(RENEWED_FILE, br#"{"node":"00","authorities":["01"]}"#).await.unwrap();
+        assert_eq!(certificates(&files).await.unwrap(), Some(Certificates::first(vec![0], vec![vec![1]])));
+    }
 }

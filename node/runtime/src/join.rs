@@ -106,7 +106,7 @@ pub(crate) async fn ask(
                             "{addr} belongs to another cluster than the token"
                         )));
                     }
-                    let certificates = Certificates { node: certificate, authorities };
+                    let certificates = Certificates::first(certificate, authorities);
                     return Ok(Welcome { certificates, gossip_keys: gossip_keys.into(), peers });
                 }
                 Ok(Answer::No(why)) => return Err(Error::Refused(why)),

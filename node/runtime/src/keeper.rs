@@ -152,7 +152,7 @@ impl Keeper {
             && asked.0 <= renewed
             && !authority::is_due(not_after, now);
         let node = if fresh { have.node.clone() } else { self.certificate(&signer, version, now).await? };
-        let next = Certificates { node, authorities };
+        let next = have.followed_by(node, authorities);
         if next != *have {
             identity::put_certificates(&*self.files, &next).await.map_err(|e| e.to_string())?;
             self.network.assume(identity(self.me, &next, &self.key));

@@ -12,6 +12,7 @@ mod escrow;
 mod follow;
 mod gossip_keys;
 mod handle;
+mod held;
 mod identity;
 mod join;
 mod keeper;
@@ -33,6 +34,7 @@ pub use consensus::Recovered;
 pub use env::{Env, Files};
 pub use error::Error;
 pub use handle::NodeHandle;
+pub use held::Held;
 pub use recover::recover;
 pub use reset::request as request_admin_reset;
 

@@ -4,7 +4,7 @@
 use domain::node::{Capacity, Gpu, Standing};
 use domain::{Incarnation, NodeId, node};
 
-use crate::authority::{self, Authority, Term, fingerprint};
+use crate::authority::{self, Authority, Term};
 use crate::config::Config;
 use crate::env::Env;
 use crate::error::Error;
@@ -45,7 +45,7 @@ pub(crate) async fn settle(config: &Config, env: &Env) -> Result<Settled, Error>
                 reason: "it is missing; restore it, or wipe the directory to join anew".to_owned(),
             })?;
             if let Some(token) = config.token.as_deref().and_then(|text| JoinToken::parse(text).ok())
-                && !certificates.authorities.iter().any(|ca| token.ca_sha256 == fingerprint(ca))
+                && !certificates.knows(&token.ca_sha256)
             {
                 return Err(Error::OtherCluster);
             }
@@ -63,7 +63,7 @@ pub(crate) async fn settle(config: &Config, env: &Env) -> Result<Settled, Error>
             let authority = Authority::create(&seal::draw_key(&*env.entropy))?;
             let request = authority::request(stored.id, &stored.key.certificate_key())?;
             let node = authority.sign(stored.id, &request, &Term::first(env.clock.now()))?;
-            let certificates = Certificates { node, authorities: vec![authority.certificate().to_vec()] };
+            let certificates = Certificates::first(node, vec![authority.certificate().to_vec()]);
             let gossip_keys = gossip_keys::draw(&*env.entropy);
             Ok(Settled {
                 stored,

@@ -88,7 +88,7 @@ pub(crate) async fn start(config: Config, env: Env) -> Result<NodeHandle, Error>
     let gateway = open_gateway(&config, &env, &settled, &ground, &ways, &tree, (http(), &badge));
     let Ground { view, ledger, safe, .. } = &ground;
     let doorman = Doorman::new(me, view.clone(), ledger.clone(), safe.clone(), env.clock.clone());
-    keep_keys(&env, &settled, &ground, &ways, badge, &stop);
+    keep_keys(&env, &settled, &ground, &ways, badge.clone(), &stop);
     let data = env.data();
     serve::rest(rest, &ways.door, gateway.clone(), doorman, &data, &stop);
     serve::clients(env.network.clone(), gateway.clone(), &data, &stop);
@@ -106,6 +106,8 @@ pub(crate) async fn start(config: Config, env: Env) -> Result<NodeHandle, Error>
         tree,
         gateway,
         gossip: ways.gossip,
+        safe: ground.safe,
+        badge,
         door: ways.door,
         stop,
         drain_ms: config.drain_ms,

@@ -16,7 +16,7 @@ use crate::history::History;
 use crate::scenario::{REMOTE_MODEL, Scenario};
 use crate::workload::operator::{self, Held};
 use crate::workload::{Clients, Outside};
-use crate::world::{HTTP_PORT, MODEL_FOLDER, PROVIDER, PROVIDER_PORT, World, boot, lock};
+use crate::world::{HTTP_PORT, MODEL_FOLDER, PROVIDER, PROVIDER_KEY, PROVIDER_PORT, World, boot, lock};
 
 /// The pause between two looks.
 const LOOK: Duration = Duration::from_millis(200);
@@ -64,12 +64,12 @@ impl Desk {
         });
         let clients = Clients::new(outside, &key, self.history.clone());
         *lock(&self.clients) = Some(clients.clone());
-        let token = operator::make_token(&clients).await;
+        let token = operator::make_token(&clients, 0).await;
         *lock(&self.world.token) = Some(token);
         self.until_well(&clients).await;
-        if self.scenario.calls_provider() {
+        if self.scenario.knows_provider() {
             let url = format!("http://{PROVIDER}:{PROVIDER_PORT}/v1");
-            operator::add_provider(&clients, PROVIDER, &url, REMOTE_MODEL).await;
+            operator::add_provider(&clients, PROVIDER, &url, PROVIDER_KEY, REMOTE_MODEL).await;
         }
         for (name, replicas) in &self.scenario.deployments {
             let model = format!("{MODEL_FOLDER}/{name}.gguf");
@@ -84,7 +84,7 @@ impl Desk {
         self.ready.store(true, Ordering::Relaxed);
         clients.start(&self.scenario.load);
         while !self.finish.load(Ordering::Relaxed) {
-            self.orders.carry_out(&clients);
+            self.orders.carry_out(&clients, &self.world);
             tokio::time::sleep(LOOK).await;
         }
         self.until_well(&clients).await;

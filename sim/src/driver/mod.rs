@@ -178,7 +178,9 @@ impl Driver<'_> {
         self.until(left, "the cluster does not become well again", |driver, _| {
             let read = lock(&driver.desk.held).is_some();
             read && watch::pending(&driver.world).is_empty()
-        })
+        })?;
+        self.watch.settle(&self.world);
+        Ok(())
     }
 
     fn finish_clients(&self) {

@@ -6,18 +6,19 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use domain::NodeId;
+use domain::rotation::Kind;
 
 use crate::workload::Clients;
 use crate::workload::operator::{self, Parting};
-use crate::world::lock;
+use crate::world::{World, lock};
 
-/// A node is to go.
+/// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Order {
-    /// Which node.
-    pub(super) node: NodeId,
-    /// Whether it leaves in order or is taken out.
-    pub(super) how: Parting,
+pub(super) enum Order {
+    /// A node is to go, and whether it leaves in order or is taken out.
+    Part(NodeId, Parting),
+    /// A key of the cluster is to be replaced.
+    Rotate(Kind),
 }
 
 /// The orders of a run.
@@ -26,6 +27,8 @@ pub(super) struct Orders {
     waiting: Mutex<VecDeque<Order>>,
     /// Those that wait or are being carried out.
     open: AtomicU32,
+    /// How many there were.
+    given: AtomicU32,
 }
 
 impl Orders {
@@ -41,13 +44,21 @@ impl Orders {
     }
 
     /// Begins to carry out what waits.
-    pub(super) fn carry_out(self: &Arc<Self>, clients: &Clients) {
+    pub(super) fn carry_out(self: &Arc<Self>, clients: &Clients, world: &Arc<World>) {
         for order in std::mem::take(&mut *lock(&self.waiting)) {
-            let (orders, clients) = (self.clone(), clients.clone());
+            let (orders, clients, world) = (self.clone(), clients.clone(), world.clone());
+            let number = self.given.fetch_add(1, Ordering::Relaxed);
             tokio::spawn(async move {
-                let done = operator::part(&clients, &order.node.to_string(), order.how).await;
+                let done = match &order {
+                    Order::Part(node, how) => operator::part(&clients, &node.to_string(), *how).await,
+                    Order::Rotate(kind) => operator::rotate(&clients, *kind, number).await,
+                };
                 tracing::info!(?order, done, "order");
                 orders.open.fetch_sub(1, Ordering::Relaxed);
+                if done && order == Order::Rotate(Kind::Authority) {
+                    // Tokens name the authority that signs: those made before are no good any more.
+                    operator::renew_token(&clients, |token| *lock(&world.token) = Some(token)).await;
+                }
             });
         }
     }

@@ -43,6 +43,7 @@ impl Driver<'_> {
             Fault::RollingRestart => {
                 self.faults.roll = self.world.members().map(|host| host.number).collect();
             }
+            Fault::Rotate(kind) => self.desk.orders.give(Order::Rotate(*kind)),
             Fault::KillEngine(name) | Fault::HangEngine(name) | Fault::GarbleEngine(name) => {
                 let Some(engine) = engine_of(&self.world, name) else { return false };
                 match fault {
@@ -149,7 +150,7 @@ impl Driver<'_> {
             Fault::Leave(_) | Fault::Remove(_) => {
                 let how = if matches!(fault, Fault::Leave(_)) { Parting::Leave } else { Parting::Remove };
                 if let Some(node) = at.id() {
-                    self.desk.orders.give(Order { node, how });
+                    self.desk.orders.give(Order::Part(node, how));
                 }
             }
             Fault::Copy(_) => at.keep_copy(),

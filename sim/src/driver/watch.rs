@@ -1,16 +1,18 @@
 //! Looks into the nodes while they run: what must always hold, who leads, who hosts what, and what is not yet as it should
 //! be. Borrows nodes between two moments of simulated time and lets go of them at once.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use domain::View;
 use domain::decide::{routing, voters};
 use domain::deployment::Phase;
 use domain::node::Standing;
-use runtime::NodeHandle;
+use runtime::{Held, NodeHandle};
 
 use crate::invariants::{
-    Agreement, GoneForGood, Moves, OneHost, OneLeader, Placement, Restarts, Stay, Violation, bounded,
+    Agreement, GoneForGood, Keys, Moves, OneHost, OneLeader, Placement, Restarts, Stay, Violation, bounded, keys,
     routable,
 };
 use crate::scenario::Check;
@@ -23,6 +25,7 @@ pub(super) struct Watch {
     agreement: Agreement,
     one_host: OneHost,
     gone: GoneForGood,
+    keys: Keys,
     moves: Moves,
     placement: Placement,
     restarts: Restarts,
@@ -42,6 +45,7 @@ impl Watch {
             agreement: Agreement::default(),
             one_host: OneHost::default(),
             gone: GoneForGood::default(),
+            keys: Keys::default(),
             moves: Moves::default(),
             placement: Placement::default(),
             restarts: Restarts::default(),
@@ -129,8 +133,20 @@ impl Watch {
     pub(super) fn compare(&mut self, world: &World) {
         for host in &world.hosts {
             let Some(node) = host.node() else { continue };
-            let differ = self.agreement.look(&node.view().load());
+            let view = node.view().load();
+            let differ = self.agreement.look(&view);
             self.find(Check::Agreement, differ);
+            let wrong = self.keys.look(&view, &node.held(&view));
+            self.find(Check::Keys, wrong);
+        }
+    }
+
+    /// Looks once more when all is well.
+    pub(super) fn settle(&mut self, world: &World) {
+        self.compare(world);
+        for (view, held) in keys_of(world) {
+            let known = self.keys.known_outside(&view, &held);
+            self.find(Check::Keys, known);
         }
     }
 
@@ -155,6 +171,24 @@ impl Watch {
     pub(super) fn found(&self) -> &[Violation] {
         &self.found
     }
+}
+
+/// Whether a node that was removed can still hear of it: with a certificate of an authority that was replaced since, nobody
+/// talks to it any more, and that is what its operator wanted.
+fn can_be_told(world: &World, removed: &NodeHandle) -> bool {
+    let trusted = removed.held(&removed.view().load()).authorities;
+    keys_of(world).iter().any(|(_, held)| held.authorities.iter().any(|ca| trusted.contains(ca)))
+}
+
+/// What each node that belongs to the cluster and runs knows, and which keys it has.
+fn keys_of(world: &World) -> Vec<(Arc<View>, Held)> {
+    let nodes = world.members().filter_map(|host| host.node());
+    let seen = nodes.map(|node| {
+        let view = node.view().load();
+        let held = node.held(&view);
+        (view, held)
+    });
+    seen.collect()
 }
 
 /// The host whose node leads, and its term; of two that think so the one of the later term.
@@ -204,7 +238,9 @@ pub(super) fn pending(world: &World) -> Vec<String> {
         let node = host.node();
         match (host.place(), &node) {
             (Place::Member, None) => pending.push(format!("{} is not up", host.name)),
-            (Place::Gone, Some(_)) => pending.push(format!("{} was removed and still runs", host.name)),
+            (Place::Gone, Some(node)) if can_be_told(world, node) => {
+                pending.push(format!("{} was removed and still runs", host.name))
+            }
             _ => {}
         }
         let Some(node) = node.filter(|_| host.place() == Place::Member) else { continue };
@@ -233,6 +269,7 @@ pub(super) fn pending(world: &World) -> Vec<String> {
             }
         }
     }
+    pending.extend(keys::unsettled(&keys_of(world)));
     if applied.iter().max() != applied.iter().min() {
         pending.push(format!("nodes have applied up to {applied:?}"));
     }

@@ -6,6 +6,7 @@ pub mod bounded;
 mod calls;
 mod declared;
 mod gone;
+pub mod keys;
 mod limits;
 mod linearizable;
 mod moves;
@@ -26,6 +27,7 @@ use crate::scenario::Check;
 use crate::workload::operator::Held;
 pub use agreement::Agreement;
 pub use gone::GoneForGood;
+pub use keys::Keys;
 pub use moves::{Moved, Moves};
 pub use one_host::OneHost;
 pub use one_leader::OneLeader;
@@ -78,6 +80,7 @@ pub fn judge(checks: &[Check], evidence: &Evidence<'_>) -> Vec<Violation> {
             | Check::Placement
             | Check::RestartIntensity
             | Check::Bounded
+            | Check::Keys
             | Check::Converges
             | Check::NoPanic
             | Check::HealthyStay => continue,

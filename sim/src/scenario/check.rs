@@ -39,6 +39,8 @@ pub enum Check {
     AsDeclared,
     /// A key's limit lets no more through, over all nodes, than it says.
     Limits,
+    /// Whoever has the data key opens all that is sealed, and who was removed knows no key that is used. Simulator only.
+    Keys,
     /// The cluster gets ready, and after the last fault it becomes well again in time.
     Converges,
     /// Nothing panics. Simulator only; real processes show it as a node that died.
@@ -68,6 +70,7 @@ impl Check {
             Check::NoChatFails => "no_chat_fails",
             Check::AsDeclared => "as_declared",
             Check::Limits => "limits",
+            Check::Keys => "keys",
             Check::Converges => "converges",
             Check::NoPanic => "no_panic",
             Check::HealthyStay => "healthy_stay",
@@ -93,6 +96,7 @@ pub const SAFETY: &[Check] = &[
     Check::NoHang,
     Check::AsDeclared,
     Check::Limits,
+    Check::Keys,
     Check::Converges,
     Check::NoPanic,
 ];

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use domain::rotation;
 use serde::{Deserialize, Serialize};
 
 /// Whom a fault hits; resolved when it happens.
@@ -54,6 +55,8 @@ pub enum Fault {
     Remove(Who),
     /// A machine without a node gets one that joins: a spare one, or one whose node was removed. Simulator only.
     Join(Who),
+    /// An operator has this key of the cluster replaced.
+    Rotate(rotation::Kind),
     /// Its data directory is copied while it runs. Simulator only.
     Copy(Who),
     /// It dies, and comes back on the copy of its data directory. Simulator only.

@@ -219,6 +219,11 @@ impl Scenario {
         self.load.iter().any(remote)
     }
 
+    /// Whether the cluster knows the provider outside: where it is called, and where its key is one that is sealed anew.
+    pub fn knows_provider(&self) -> bool {
+        self.calls_provider() || self.steps.iter().any(|(_, fault)| matches!(fault, Fault::Rotate(_)))
+    }
+
     /// Whether every model file must be everywhere: where nodes leave, so that replicas have a place, and where each node is
     /// to serve alone.
     pub fn files_everywhere(&self) -> bool {

@@ -1,6 +1,8 @@
 //! The scenarios that have a name: what a user fears most. Both drivers run them, so they use only what real processes
 //! can do too.
 
+use domain::rotation::Kind;
+
 use super::{Check, Fault, Scenario, Who, chats, links, ms, reads, s, streams, writes};
 
 /// The model of every named scenario.
@@ -15,6 +17,7 @@ pub const NAMES: &[&str] = &[
     "rolling_restart",
     "rolling_upgrade",
     "node_paused",
+    "keys_rotated",
     "zone_lost_100",
     "leader_isolated",
     "quorum_lost",
@@ -36,6 +39,7 @@ pub const CORE: &[&str] = &[
     "node_wiped",
     "rolling_restart",
     "node_paused",
+    "keys_rotated",
     "leader_isolated",
     "quorum_lost",
 ];
@@ -50,6 +54,7 @@ pub(super) fn named(name: &str) -> Option<Scenario> {
         "rolling_restart" => rolling_restart(),
         "rolling_upgrade" => rolling_upgrade(),
         "node_paused" => node_paused(),
+        "keys_rotated" => keys_rotated(),
         "zone_lost_100" => zone_lost_100(),
         "disk_full" => disk_full(),
         "clock_jump" => clock_jump(),
@@ -150,6 +155,26 @@ fn node_paused() -> Scenario {
         .at(s(13), Fault::Pause(Who::Leader, s(3)))
         .for_at_least(s(20))
         .always(&[Check::HealthyStay])
+}
+
+/// Every key of the cluster is replaced under load, one after the other, and each time the leader dies before that is over.
+/// Nobody who asks the others notices.
+fn keys_rotated() -> Scenario {
+    let kinds = [(s(4), Kind::Data), (s(11), Kind::Gossip), (s(18), Kind::Authority)];
+    let scenario = Scenario::nodes(3)
+        .deploy(TINY, 2)
+        .load(writes(10))
+        .load(reads(10))
+        .load(chats(TINY, 10))
+        .load(streams(TINY, 2))
+        .for_at_least(s(28))
+        .always(&[Check::NoChatFails]);
+    kinds.into_iter().fold(scenario, |scenario, (when, kind)| {
+        scenario
+            .at(when, Fault::Rotate(kind))
+            .at(when + ms(700), Fault::Kill(Who::Leader))
+            .at(when + s(4), Fault::Restart(Who::Victim))
+    })
 }
 
 /// A third of a hundred replicas goes with its zone: routed around, placed again on the rest, and nothing else moves.

@@ -1,7 +1,11 @@
 //! Scenarios that only the simulator can run: one fault each, or what belongs together, so that what it takes to bear it
 //! can be looked at alone. Planted bugs are looked for here where the swarm would need many seeds.
 
-use super::{Ailment, Fault, REMOTE_MODEL, Scenario, Who, chats, limited, ms, reads, s, streams, writes};
+use domain::rotation::Kind;
+
+use super::{
+    Ailment, Check, Fault, REMOTE_MODEL, Scenario, Who, chats, limited, ms, reads, s, streams, writes,
+};
 
 /// All names.
 pub const SIMULATED: &[&str] = &[
@@ -19,6 +23,7 @@ pub const SIMULATED: &[&str] = &[
     "provider_fails",
     "provider_silent",
     "limit_reached",
+    "keys_rotated_apart",
 ];
 
 const TINY: &str = "tiny";
@@ -41,6 +46,7 @@ pub(super) fn simulated(name: &str) -> Option<Scenario> {
         "provider_fails" => provider_fails(),
         "provider_silent" => provider_silent(),
         "limit_reached" => limit_reached(),
+        "keys_rotated_apart" => keys_rotated_apart(),
         _ => return None,
     };
     Some(scenario.called(name))
@@ -68,6 +74,24 @@ fn limit_reached() -> Scenario {
         .at(s(15), Fault::Kill(Who::Leader))
         .at(s(18), Fault::Restart(Who::Victim))
         .for_at_least(s(24))
+}
+
+/// Keys are replaced while a node is away and another one comes. Later one is taken out that knows a new key already, while
+/// the others wait for one that died before it could take it in.
+fn keys_rotated_apart() -> Scenario {
+    busy(4)
+        .spares(1)
+        .load(chats(REMOTE_MODEL, 4))
+        .at(s(3), Fault::Kill(Who::Node(2)))
+        .at(s(4), Fault::Rotate(Kind::Authority))
+        .at(ms(4_500), Fault::Rotate(Kind::Data))
+        .at(s(5), Fault::Join(Who::Node(4)))
+        .at(s(16), Fault::Restart(Who::Node(2)))
+        .at(s(22), Fault::Kill(Who::Node(2)))
+        .at(ms(22_500), Fault::Rotate(Kind::Gossip))
+        .at(s(24), Fault::Remove(Who::Node(3)))
+        .at(s(30), Fault::Restart(Who::Node(2)))
+        .for_at_least(s(36))
 }
 
 /// The leader leaves, and what it did is done by others; then it is started again by mistake.

@@ -1,8 +1,10 @@
-//! What an operator does: hands out join tokens, deploys, looks whether all is well, and reads everything at the end.
+//! What an operator does: hands out join tokens, deploys, has keys replaced, looks whether all is well, and reads everything
+//! at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use domain::rotation::Kind;
 use serde_json::{Value, json};
 
 use super::{Ask, Clients, Reply};
@@ -11,15 +13,19 @@ use super::{Ask, Clients, Reply};
 const LOOK: Duration = Duration::from_millis(250);
 /// How often it is asked that a node goes: one that voted when it died may go only when its lease has run out.
 const PARTINGS_MAX: u32 = 60;
+/// How often it is asked that a key is replaced.
+const ROTATIONS_MAX: u32 = 60;
+/// The pause between two join tokens while one authority follows another.
+const NEXT_TOKEN: Duration = Duration::from_secs(1);
 /// How long a join token made here is good, in seconds, and how many nodes it lets in.
 const TOKEN_SECONDS: u64 = 24 * 3600;
 const TOKEN_USES: u32 = 100;
 
-/// Makes a join token, as soon as some node can.
-pub async fn make_token(clients: &Clients) -> String {
+/// Makes a join token, as soon as this node can.
+pub async fn make_token(clients: &Clients, node: usize) -> String {
     let ask = Ask::post("/api/tokens", json!({ "uses": TOKEN_USES, "ttl_s": TOKEN_SECONDS }));
     loop {
-        let reply = clients.ask(0, &ask).await;
+        let reply = clients.ask(node, &ask).await;
         if let Some(token) = reply.ok().and_then(|body| body["token"].as_str()) {
             return token.to_owned();
         }
@@ -34,9 +40,9 @@ pub async fn deploy(clients: &Clients, body: &Value) {
     insist(clients, &Ask::post("/v1/deploy", body.clone()).once(&format!("deploy {name}"))).await;
 }
 
-/// Makes a provider known that offers one model.
-pub async fn add_provider(clients: &Clients, name: &str, url: &str, model: &str) {
-    let body = json!({ "name": name, "url": url, "models": [model] });
+/// Makes a provider known that offers one model to whoever has this key.
+pub async fn add_provider(clients: &Clients, name: &str, url: &str, key: &str, model: &str) {
+    let body = json!({ "name": name, "url": url, "api_key": key, "models": [model] });
     insist(clients, &Ask::post("/api/providers", body).once(&format!("provider {name}"))).await;
 }
 
@@ -83,7 +89,42 @@ pub async fn part(clients: &Clients, node: &str, how: Parting) -> bool {
     false
 }
 
-/// What is not well yet with the nodes and deployments, as one node tells; empty when all is.
+/// Asks for a key to be replaced until the cluster agrees; says whether it did. `number` tells one rotation from the next.
+pub async fn rotate(clients: &Clients, kind: Kind, number: u32) -> bool {
+    let ask = Ask::post(&format!("/api/rotations/{}", kind.as_str()), json!({}));
+    let mut refusals = 0;
+    for _ in 0..ROTATIONS_MAX {
+        let once = format!("rotate {} {number} {refusals}", kind.as_str());
+        let reply = clients.ask(clients.any_node(), &ask.clone().once(&once)).await;
+        match &reply {
+            reply if reply.ok().is_some() => return true,
+            Reply::Answer(status, _) if *status < 500 => refusals += 1,
+            _ => {}
+        }
+        tracing::info!(?reply, kind = kind.as_str(), "not asked for yet");
+        tokio::time::sleep(LOOK).await;
+    }
+    false
+}
+
+/// While one authority follows another, makes join tokens that name the one that signs.
+pub async fn renew_token(clients: &Clients, mut give: impl FnMut(String)) {
+    loop {
+        let reply = clients.ask(clients.any_node(), &Ask::get("/api/rotations?consistent=true")).await;
+        let rows = reply.ok().and_then(|body| body["rotations"].as_array().cloned()).unwrap_or_default();
+        let stage = rows.iter().find(|row| row["kind"] == Kind::Authority.as_str()).map(|row| &row["stage"]);
+        let signs = stage.is_some_and(|stage| stage == "switched" || stage == "idle");
+        if signs {
+            give(make_token(clients, clients.any_node()).await);
+        }
+        if stage.is_some_and(|stage| stage == "idle") {
+            return;
+        }
+        tokio::time::sleep(NEXT_TOKEN).await;
+    }
+}
+
+/// What is not well yet with the nodes, keys and deployments, as one node tells; empty when all is.
 pub async fn pending(clients: &Clients, node: usize, nodes: usize) -> Vec<String> {
     let rows = match clients.ask(node, &Ask::get("/api/nodes")).await.ok() {
         Some(body) => body["nodes"].as_array().cloned().unwrap_or_default(),
@@ -94,11 +135,29 @@ pub async fn pending(clients: &Clients, node: usize, nodes: usize) -> Vec<String
     if !unwell.is_empty() || rows.len() != nodes {
         pending.push(format!("node {node} sees {} rows of {nodes}, not well: {unwell:?}", rows.len()));
     }
+    pending.extend(unrotated(&clients.ask(node, &Ask::get("/api/rotations")).await, node));
     match list(clients, node, "/api/deployments?limit=1000", "deployments").await {
         Some(rows) => pending.extend(rows.iter().filter_map(unready)),
         None => pending.push(format!("node {node} does not list the deployments")),
     }
     pending
+}
+
+/// Keys that are being replaced. Programs that cannot do that yet have none.
+fn unrotated(reply: &Reply, node: usize) -> Vec<String> {
+    let rows = match (reply.ok(), reply) {
+        (Some(body), _) => body["rotations"].as_array().cloned().unwrap_or_default(),
+        (None, Reply::Answer(404, _)) => Vec::new(),
+        (None, _) => return vec![format!("node {node} does not list the keys")],
+    };
+    let running = rows.iter().filter(|row| row["running"] == true);
+    let told = running.map(|row| {
+        format!(
+            "node {node} sees the {} being replaced: {}, waits for {}",
+            row["what"], row["stage"], row["waits_for"]
+        )
+    });
+    told.collect()
 }
 
 fn is_well(row: &Value) -> bool {

@@ -49,7 +49,7 @@ pub(crate) async fn host(world: Arc<World>, host: Arc<Host>) -> turmoil::Result 
 async fn live(world: &Arc<World>, host: &Arc<Host>, life: u64) -> Ended {
     let failed = |why: String| Ended { why, removed: false };
     let founder = host.number == 0 && lock(&world.admin_key).is_none();
-    let token = if founder { None } else { Some(token(world).await) };
+    let token = if founder { None } else { Some(token(world, host).await) };
     let env = match env(world, host, life).await {
         Ok(env) => env,
         Err(error) => return failed(format!("no network: {error}")),
@@ -58,6 +58,10 @@ async fn live(world: &Arc<World>, host: &Arc<Host>, life: u64) -> Ended {
         Ok(node) => Arc::new(node),
         Err(error) => {
             let removed = matches!(error, runtime::Error::Removed(_));
+            if matches!(error, runtime::Error::JoinFailed(_) | runtime::Error::Refused(_)) {
+                // Whoever started it asks for another token.
+                lock(&host.token).take();
+            }
             return Ended { why: format!("does not start: {error}"), removed };
         }
     };
@@ -75,9 +79,11 @@ async fn live(world: &Arc<World>, host: &Arc<Host>, life: u64) -> Ended {
     ended
 }
 
-async fn token(world: &World) -> String {
+/// The token a host's node is started with: the same in all its lives, as where it stands in a unit's file.
+async fn token(world: &World, host: &Host) -> String {
     loop {
-        if let Some(token) = lock(&world.token).clone() {
+        if let Some(token) = lock(&host.token).clone().or_else(|| lock(&world.token).clone()) {
+            *lock(&host.token) = Some(token.clone());
             return token;
         }
         tokio::time::sleep(LOOK).await;
@@ -101,7 +107,7 @@ async fn stop(node: Arc<NodeHandle>) {
 async fn env(world: &Arc<World>, host: &Host, life: u64) -> std::io::Result<Env> {
     let dice = |purpose: &str| Dice::of(world.seed, &format!("{purpose} {} {life}", host.name));
     Ok(Env {
-        network: Arc::new(SimNetwork::open(world.clone(), dice("datagrams")).await?),
+        network: Arc::new(SimNetwork::open(world.clone(), host, dice("datagrams")).await?),
         disk: Arc::new(host.platter.open()),
         files: host.files.clone(),
         clock: Arc::new(SimClock(host.skew_ms.clone())),

@@ -10,6 +10,7 @@ use super::{EPOCH_MS, lock};
 use crate::Dice;
 
 /// A wall clock that may be off and may jump.
+#[derive(Clone)]
 pub(super) struct SimClock(pub(super) Arc<AtomicI64>);
 
 impl Clock for SimClock {

@@ -1,98 +1,124 @@
-//! What stands for TLS on a stream between nodes: the dialler says who it is, what it wants to speak, whom it expects,
-//! which authority signed for it and which ones it trusts; the other side says who it is, or that it refuses. The world vouches for both, since
-//! only the node that was given an identity can say it.
+//! What stands for TLS on a stream between nodes: both sides show their certificates, and each looks at the other's as TLS
+//! does, whether an authority that it trusts signed it, whether it is good by its own clock, and whom it names. Nothing is
+//! encrypted, and that a node has the key of the certificate it shows is what the world vouches for.
 
 use std::io;
 use std::time::Duration;
 
-use domain::NodeId;
+use domain::{Millis, NodeId};
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use turmoil::net::TcpStream;
 use wire::net::{BoxIo, Identity, Inbound, Protocol};
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::ASN1Time;
 
 /// How long the other side may take; as in production, where it is TLS's.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 const WELCOME: u8 = 1;
-/// Stands for nobody: no node has this id.
-const NOBODY: u64 = 0;
-const PIN: usize = 32;
-/// Authorities a node trusts at most: one, the one that follows it, and the one before.
-const TRUSTED_MAX: usize = 3;
-const GREETING_BYTES: usize = 1 + 8 + 8 + PIN + TRUSTED_MAX * PIN;
+const REFUSED: u8 = 0;
+/// The largest certificate read, in bytes.
+const CERTIFICATE_BYTES_MAX: u16 = 4096;
+/// What follows the node's id in its certificate's name.
+const NAME_SUFFIX: &str = ".llmhub";
 
-/// SHA-256 of the certificates of the authorities that an identity trusts; the first signed for it.
-fn pins(identity: &Identity) -> Vec<[u8; PIN]> {
-    identity.authorities.iter().take(TRUSTED_MAX).map(|ca| Sha256::digest(ca).into()).collect()
-}
-
+/// What TLS says of a certificate that it does not trust.
 fn refused(reason: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::PermissionDenied, reason.to_owned())
+    io::Error::new(io::ErrorKind::InvalidData, reason.to_owned())
 }
 
-/// The dialler's half, for a member. Fails unless the other side is `expect`.
+/// The dialler's half, for a member. Fails unless the other side is `expect`, and trusts this one.
 pub(super) async fn dial(
-    stream: TcpStream,
+    mut stream: TcpStream,
     me: &Identity,
     expect: NodeId,
     protocol: Protocol,
+    now: Millis,
 ) -> io::Result<BoxIo> {
-    greet(stream, me.node.0, expect.0, protocol, &pins(me)).await
+    let (certificate, _) = greet(&mut stream, protocol, &me.certificate).await?;
+    if named(&certificate, &me.authorities, now) != Some(expect) {
+        return Err(refused("the other side is another node or belongs to another cluster"));
+    }
+    stream.write_u8(WELCOME).await?;
+    Ok(Box::new(stream))
 }
 
 /// The dialler's half, for a newcomer that knows only the CA's fingerprint.
-pub(super) async fn dial_join(stream: TcpStream, ca_sha256: [u8; 32]) -> io::Result<BoxIo> {
-    greet(stream, NOBODY, NOBODY, Protocol::Join, &[ca_sha256]).await
+pub(super) async fn dial_join(mut stream: TcpStream, ca_sha256: [u8; 32], now: Millis) -> io::Result<BoxIo> {
+    let (certificate, issuer) = greet(&mut stream, Protocol::Join, &[]).await?;
+    let pinned = Sha256::digest(&issuer)[..] == ca_sha256;
+    if !pinned || named(&certificate, &[issuer], now).is_none() {
+        return Err(refused("the other side does not belong to the token's cluster"));
+    }
+    stream.write_u8(WELCOME).await?;
+    Ok(Box::new(stream))
 }
 
+/// Shows a certificate, and gives what the other side shows: its own and its authority's.
 async fn greet(
-    mut stream: TcpStream,
-    me: u64,
-    expect: u64,
+    stream: &mut TcpStream,
     protocol: Protocol,
-    trusted: &[[u8; PIN]],
-) -> io::Result<BoxIo> {
-    let mut greeting = Vec::with_capacity(GREETING_BYTES);
-    greeting.push(number(protocol));
-    greeting.extend_from_slice(&me.to_be_bytes());
-    greeting.extend_from_slice(&expect.to_be_bytes());
-    let signer = trusted.first().copied().unwrap_or_default();
-    for pin in std::iter::once(&signer).chain(trusted) {
-        greeting.extend_from_slice(pin);
-    }
-    greeting.resize(GREETING_BYTES, 0);
-    stream.write_all(&greeting).await?;
+    certificate: &[u8],
+) -> io::Result<(Vec<u8>, Vec<u8>)> {
+    stream.write_u8(number(protocol)).await?;
+    show(stream, certificate).await?;
     match stream.read_u8().await? {
-        WELCOME => Ok(Box::new(stream)),
-        _ => Err(refused("the other side is another node or belongs to another cluster")),
+        WELCOME => Ok((look(stream).await?, look(stream).await?)),
+        _ => Err(refused("the other side does not trust this node's certificate")),
     }
 }
 
 /// The other half. `me` is who answers; before it has an identity everybody is refused.
-pub(super) async fn answer(mut stream: TcpStream, me: Option<Identity>) -> io::Result<Inbound> {
-    let mut greeting = [0; GREETING_BYTES];
-    stream.read_exact(&mut greeting).await?;
+pub(super) async fn answer(mut stream: TcpStream, me: Option<Identity>, now: Millis) -> io::Result<Inbound> {
+    let protocol = stream.read_u8().await?;
+    let certificate = look(&mut stream).await?;
     let me = me.ok_or_else(|| refused("this node has no identity yet"))?;
-    let protocol = Protocol::ALL.into_iter().find(|p| number(*p) == greeting[0]);
+    let protocol = Protocol::ALL.into_iter().find(|p| number(*p) == protocol);
     let protocol = protocol.ok_or_else(|| refused("no such protocol"))?;
-    let id = |at: usize| u64::from_be_bytes(std::array::from_fn(|i| greeting[at + i]));
-    let (peer, expected) = (id(1), id(9));
-    let mine = pins(&me);
-    let mut theirs = greeting[17..].chunks_exact(PIN);
-    let signed = theirs.next().is_some_and(|signer| mine.iter().any(|pin| pin == signer));
-    let trusted = mine.first().is_some_and(|signer| theirs.any(|pin| pin == signer));
-    // A newcomer has no certificate; it trusts the one authority that its token names.
-    let right = trusted
-        && (signed || protocol == Protocol::Join)
-        && (expected == me.node.0 || protocol == Protocol::Join)
-        && (peer == NOBODY) == (protocol == Protocol::Join);
-    if !right {
-        stream.write_u8(0).await?;
-        return Err(refused("it expects another node or another cluster"));
+    let peer = named(&certificate, &me.authorities, now);
+    // A newcomer has no certificate yet.
+    if peer.is_none() && protocol != Protocol::Join {
+        stream.write_u8(REFUSED).await?;
+        return Err(refused("its certificate is none that this node trusts"));
     }
     stream.write_u8(WELCOME).await?;
-    let peer = (peer != NOBODY).then_some(NodeId(peer));
+    show(&mut stream, &me.certificate).await?;
+    show(&mut stream, me.authorities.first().map_or(&[], Vec::as_slice)).await?;
+    // Whoever does not trust this node says nothing more.
+    stream.read_u8().await?;
+    let peer = peer.filter(|_| protocol != Protocol::Join);
     Ok(Inbound { peer, protocol, io: Box::new(stream) })
+}
+
+/// Which node a certificate names, if one of these authorities signed it and it is good now.
+fn named(certificate: &[u8], authorities: &[Vec<u8>], now: Millis) -> Option<NodeId> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    let at = ASN1Time::from_timestamp(i64::try_from(now / 1000).ok()?).ok()?;
+    let signed = |authority: &Vec<u8>| {
+        let authority = x509_parser::parse_x509_certificate(authority);
+        authority.is_ok_and(|(_, ca)| parsed.verify_signature(Some(ca.public_key())).is_ok())
+    };
+    if !parsed.validity().is_valid_at(at) || !authorities.iter().any(signed) {
+        return None;
+    }
+    let names = parsed.subject_alternative_name().ok()??;
+    let [GeneralName::DNSName(name)] = names.value.general_names.as_slice() else { return None };
+    name.strip_suffix(NAME_SUFFIX)?.parse().ok()
+}
+
+async fn show(stream: &mut (impl AsyncWrite + Unpin), certificate: &[u8]) -> io::Result<()> {
+    let len = u16::try_from(certificate.len()).map_err(|_| refused("its certificate is too long"))?;
+    stream.write_all(&[&len.to_be_bytes(), certificate].concat()).await
+}
+
+async fn look(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
+    let len = stream.read_u16().await?;
+    if len > CERTIFICATE_BYTES_MAX {
+        return Err(refused("its certificate is too long"));
+    }
+    let mut certificate = vec![0; usize::from(len)];
+    stream.read_exact(&mut certificate).await?;
+    Ok(certificate)
 }
 
 fn number(protocol: Protocol) -> u8 {

@@ -27,7 +27,7 @@ use crate::scenario::{Scenario, Weather};
 pub(crate) use engine::{Engines, Running};
 pub(crate) use files::SimFiles;
 pub(crate) use gpus::Cards;
-pub(crate) use upstream::{PROVIDER, PROVIDER_PORT, Upstream};
+pub(crate) use upstream::{PROVIDER, PROVIDER_KEY, PROVIDER_PORT, Upstream};
 
 /// The port on which nodes talk to each other.
 pub(crate) const CLUSTER_PORT: u16 = 7602;
@@ -61,7 +61,7 @@ pub(crate) struct World {
     pub files_everywhere: bool,
     /// The first admin key, once there is a cluster.
     pub admin_key: Mutex<Option<String>>,
-    /// A join token, once somebody made one.
+    /// The newest join token, once somebody made one.
     pub token: Mutex<Option<String>>,
 }
 
@@ -170,6 +170,8 @@ pub(crate) struct Host {
     pub skew_ms: Arc<AtomicI64>,
     /// How often a node was started on it.
     pub lives: AtomicU64,
+    /// The join token that whoever starts its node passes.
+    pub token: Mutex<Option<String>>,
     /// Whether anything runs on it, and if not, whether the machine still answers.
     power: AtomicU8,
     place: AtomicU8,
@@ -197,6 +199,7 @@ impl Host {
             copy: Mutex::default(),
             skew_ms: Arc::new(AtomicI64::new(skew_ms)),
             lives: AtomicU64::new(0),
+            token: Mutex::default(),
             power: AtomicU8::new(Power::Up as u8),
             place: AtomicU8::new(Place::Member as u8),
             stop: AtomicBool::new(false),
@@ -252,6 +255,7 @@ impl Host {
         self.platter.wipe();
         self.files.wipe();
         *lock(&self.id) = None;
+        *lock(&self.token) = None;
     }
 
     /// Copies its disk and files, as somebody might who knows no better.

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use actors::ports::Clock;
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::NodeId;
@@ -12,8 +13,9 @@ use tokio::sync::mpsc;
 use turmoil::net::TcpListener;
 use wire::net::{BoxIo, Identity, Inbound, Network, Protocol};
 
+use super::clock::SimClock;
 use super::datagrams::Datagrams;
-use super::{CLUSTER_PORT, HTTP_PORT, World, handshake, lock};
+use super::{CLUSTER_PORT, HTTP_PORT, Host, World, handshake, lock};
 use crate::Dice;
 
 /// Streams that wait to be accepted.
@@ -22,6 +24,7 @@ const WAITING_MAX: usize = 256;
 /// One life's network.
 pub(crate) struct SimNetwork {
     world: Arc<World>,
+    clock: SimClock,
     identity: Arc<Mutex<Option<Identity>>>,
     inbound: tokio::sync::Mutex<mpsc::Receiver<Inbound>>,
     http: tokio::sync::Mutex<mpsc::Receiver<(BoxIo, SocketAddr)>>,
@@ -30,17 +33,18 @@ pub(crate) struct SimNetwork {
 
 impl SimNetwork {
     /// Opens the ports of the host this runs on.
-    pub(crate) async fn open(world: Arc<World>, dice: Dice) -> io::Result<Self> {
+    pub(crate) async fn open(world: Arc<World>, host: &Host, dice: Dice) -> io::Result<Self> {
+        let clock = SimClock(host.skew_ms.clone());
         let cluster = TcpListener::bind(("0.0.0.0", CLUSTER_PORT)).await?;
         let http = TcpListener::bind(("0.0.0.0", HTTP_PORT)).await?;
         let datagrams = Datagrams::open(world.weather, dice).await?;
         let identity: Arc<Mutex<Option<Identity>>> = Arc::default();
         let (arrived, inbound) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(accept(cluster, identity.clone(), arrived));
+        tokio::spawn(accept(cluster, identity.clone(), clock.clone(), arrived));
         let (client, clients) = mpsc::channel(WAITING_MAX);
         tokio::spawn(accept_clients(http, client));
         let (inbound, http) = (tokio::sync::Mutex::new(inbound), tokio::sync::Mutex::new(clients));
-        Ok(Self { world, identity, inbound, http, datagrams })
+        Ok(Self { world, clock, identity, inbound, http, datagrams })
     }
 }
 
@@ -56,14 +60,14 @@ async fn accept_clients(listener: TcpListener, arrived: mpsc::Sender<(BoxIo, Soc
 async fn accept(
     listener: TcpListener,
     identity: Arc<Mutex<Option<Identity>>>,
+    clock: SimClock,
     arrived: mpsc::Sender<Inbound>,
 ) {
     loop {
         let Ok((stream, remote)) = listener.accept().await else { return };
-        let (identity, arrived) = (identity.clone(), arrived.clone());
+        let (me, now, arrived) = (lock(&identity).clone(), clock.now(), arrived.clone());
         tokio::spawn(async move {
-            let me = lock(&identity).clone();
-            match tokio::time::timeout(handshake::TIMEOUT, handshake::answer(stream, me)).await {
+            match tokio::time::timeout(handshake::TIMEOUT, handshake::answer(stream, me, now)).await {
                 Ok(Ok(inbound)) => {
                     tracing::debug!(peer = ?inbound.peer, protocol = ?inbound.protocol, "stream accepted");
                     let _ = arrived.send(inbound).await;
@@ -94,7 +98,7 @@ impl Network for SimNetwork {
         let (host, port) = split(addr)?;
         let shake = async {
             let stream = self.world.connect(host, port).await?;
-            handshake::dial(stream, &me, expect, protocol).await
+            handshake::dial(stream, &me, expect, protocol, self.clock.now()).await
         };
         let dialled = timed(shake).await;
         tracing::debug!(addr, peer = %expect, ?protocol, ok = dialled.is_ok(), "stream dialled");
@@ -103,7 +107,11 @@ impl Network for SimNetwork {
 
     async fn dial_join(&self, addr: &str, ca_sha256: [u8; 32]) -> io::Result<BoxIo> {
         let (host, port) = split(addr)?;
-        timed(async { handshake::dial_join(self.world.connect(host, port).await?, ca_sha256).await }).await
+        let shake = async {
+            let stream = self.world.connect(host, port).await?;
+            handshake::dial_join(stream, ca_sha256, self.clock.now()).await
+        };
+        timed(shake).await
     }
 
     async fn accept(&self) -> io::Result<Inbound> {

@@ -19,6 +19,9 @@ use crate::scenario::Ailment;
 pub(crate) const PROVIDER: &str = "provider";
 pub(crate) const PROVIDER_PORT: u16 = 8080;
 
+/// The key its callers must show.
+pub(crate) const PROVIDER_KEY: &str = "sk-provider";
+
 /// How long a slow one lets callers wait.
 const SLOW: Duration = Duration::from_secs(6);
 /// After so many bytes an answer breaks off: within the first pieces of a stream.
@@ -74,6 +77,7 @@ impl Upstream {
 }
 
 async fn answer(mut stream: TcpStream, ails: Option<Ailment>) {
+    let key = Some(PROVIDER_KEY.into());
     match ails {
         Some(Ailment::Limited) => {
             let mut head = [0; HEAD_BYTES];
@@ -83,13 +87,13 @@ async fn answer(mut stream: TcpStream, ails: Option<Ailment>) {
         }
         Some(Ailment::Slow) => {
             tokio::time::sleep(SLOW).await;
-            runtime::mock_engine::serve(stream, None).await;
+            runtime::mock_engine::serve(stream, key).await;
         }
         Some(Ailment::Cut | Ailment::Silent) => {
             let silent = ails == Some(Ailment::Silent);
-            runtime::mock_engine::serve(Cut { stream, left: CUT_AFTER, silent }, None).await;
+            runtime::mock_engine::serve(Cut { stream, left: CUT_AFTER, silent }, key).await;
         }
-        Some(Ailment::Down) | None => runtime::mock_engine::serve(stream, None).await,
+        Some(Ailment::Down) | None => runtime::mock_engine::serve(stream, key).await,
     }
 }
 

@@ -124,6 +124,11 @@ impl GossipHandle {
         self.keys.send_replace(keys);
     }
 
+    /// What tells the keys in use from others: the one that seals first.
+    pub fn marks(&self) -> Vec<String> {
+        self.keys.borrow().marks().to_vec()
+    }
+
     /// Packets dropped so far: sealed under a key that is not on the ring, damaged, or more than could be handled.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)

@@ -7,6 +7,7 @@ use std::fmt;
 use actors::ports::Entropy;
 use aes_gcm::aead::{Aead, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit, Nonce};
+use sha2::{Digest, Sha256};
 
 /// Length of a key in bytes.
 pub const KEY_LEN: usize = 32;
@@ -31,6 +32,7 @@ pub enum KeyRingError {
 pub struct KeyRing {
     current: u8,
     keys: BTreeMap<u8, Aes256Gcm>,
+    marks: Vec<String>,
 }
 
 impl fmt::Debug for KeyRing {
@@ -48,8 +50,16 @@ impl KeyRing {
         if !keys.contains_key(&current) {
             return Err(KeyRingError::NoCurrent(current));
         }
+        let mut by_use: Vec<_> = keys.iter().collect();
+        by_use.sort_by_key(|(number, _)| (**number != current, **number));
+        let marks = by_use.into_iter().map(|(_, key)| mark(key)).collect();
         let keys = keys.into_iter().map(|(number, key)| (number, Aes256Gcm::new(&key.into()))).collect();
-        Ok(Self { current, keys })
+        Ok(Self { current, keys, marks })
+    }
+
+    /// What tells its keys from others, and tells nothing of them: the one that seals first.
+    pub fn marks(&self) -> &[String] {
+        &self.marks
     }
 
     /// Key number, nonce, ciphertext with tag.
@@ -70,6 +80,11 @@ impl KeyRing {
         let payload = Payload { msg: sealed, aad: number };
         self.keys.get(&number[0])?.decrypt(Nonce::from_slice(nonce), payload).ok()
     }
+}
+
+fn mark(key: &[u8; KEY_LEN]) -> String {
+    let digest = Sha256::new().chain_update(b"llmhub gossip key").chain_update(key).finalize();
+    digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! How each command changes the tables, and what is refused.
 
-use super::{Command, Holding, Kind, LEVEL, Place, Reject, Resealed, Rotation, Stage, check_sealed, pending};
+use super::{
+    AGAIN_LEVEL, Command, Holding, Kind, LEVEL, Place, Reject, Resealed, Rotation, Stage, check_sealed,
+    pending,
+};
 use crate::State;
 use crate::command::{Outcome, Reply};
 use crate::decide::rotation;
@@ -80,12 +83,17 @@ fn ask(state: &mut State, kind: Kind, forget: &[NodeId], why: &str, ctx: &mut Co
     row.forgotten.retain(|node| !forget.contains(node) && state.nodes.contains(node));
     row.forgotten.extend_from_slice(forget);
     if row.stage == Stage::Idle {
-        put(state, Rotation { stage: Stage::Asked, due: None, ..row }, ctx);
-        tell(state, event::Kind::RotationAsked, format!("the {} is to be replaced: {why}", kind.noun()), ctx);
+        begin_anew(state, row, why, ctx);
     } else {
         // Its version stays: what nodes have taken in is as good as before.
         state.rotations.put(ctx.out, kind.as_str().to_owned(), row);
     }
+}
+
+fn begin_anew(state: &mut State, row: Rotation, why: &str, ctx: &mut Context<'_>) {
+    let text = format!("the {} is to be replaced: {why}", row.kind.noun());
+    put(state, Rotation { stage: Stage::Asked, due: None, again: None, ..row }, ctx);
+    tell(state, event::Kind::RotationAsked, text, ctx);
 }
 
 fn begin_data(
@@ -172,8 +180,13 @@ fn end(
         Kind::Gossip => put_secret(state, kind, GOSSIP, secrets, ctx)?,
         Kind::Authority => {}
     }
-    put(state, Rotation { stage: Stage::Idle, old: None, forgotten: Vec::new(), ..row }, ctx);
+    let again = row.again.clone();
+    let over = Rotation { stage: Stage::Idle, old: None, again: None, forgotten: Vec::new(), ..row };
+    put(state, over.clone(), ctx);
     tell(state, event::Kind::RotationEnded, format!("the old {} is gone", kind.noun()), ctx);
+    if let Some(why) = again {
+        begin_anew(state, over, &why, ctx);
+    }
     Ok(())
 }
 
@@ -248,9 +261,21 @@ pub(in crate::tables) fn node_gone(state: &mut State, node: NodeId, ctx: &mut Co
         return;
     }
     let why = format!("node {node} was removed and knew it");
-    ask(state, Kind::Gossip, &[], &why, ctx);
+    known_outside(state, Kind::Gossip, &why, ctx);
     if kept {
-        ask(state, Kind::Data, &[], &why, ctx);
+        known_outside(state, Kind::Data, &why, ctx);
+    }
+}
+
+/// Somebody outside knows a key, and where it is being replaced its successor too, unless that is still to be made.
+fn known_outside(state: &mut State, kind: Kind, why: &str, ctx: &mut Context<'_>) {
+    let row = state.rotation_or_new(kind);
+    let made = matches!(row.stage, Stage::Spread | Stage::Switched);
+    if made && state.level() >= AGAIN_LEVEL {
+        let again = Some(why.to_owned());
+        state.rotations.put(ctx.out, kind.as_str().to_owned(), Rotation { again, ..row });
+    } else {
+        ask(state, kind, &[], why, ctx);
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) use apply::{kept_by, node_gone, restored};
 
 /// The feature level that replacing keys takes.
 pub const LEVEL: u16 = 3;
+/// The feature level from which a key that is being replaced is replaced once more when somebody who knows the new one goes.
+pub const AGAIN_LEVEL: u16 = 4;
 
 /// Which key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -88,6 +90,9 @@ pub struct Rotation {
     pub first: Option<String>,
     /// Why it should be replaced, where there is a reason.
     pub due: Option<String>,
+    /// Why it is replaced once more when this rotation is over, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<String>,
     /// Nodes that are not waited for: they have to join anew.
     pub forgotten: Vec<NodeId>,
 }
@@ -104,6 +109,7 @@ impl Rotation {
             old: None,
             first: None,
             due: None,
+            again: None,
             forgotten: Vec::new(),
         }
     }
