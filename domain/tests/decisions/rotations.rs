@@ -320,6 +320,18 @@ fn a_key_is_replaced_once_more_when_a_node_goes_that_knew_the_new_one_already() 
 }
 
 #[test]
+fn the_data_key_of_a_node_that_left_in_order_is_replaced_though_it_gave_its_wrap_back_first() {
+    let mut world = cluster();
+    world.apply(Command::Secret(secret::Command::Withdraw(NodeId(3)))).unwrap();
+    assert_eq!(decide::next(&world.state), None, "it is a member still");
+    world.lose(3);
+    world.apply(Command::Node(node::Command::Remove { id: NodeId(3) })).unwrap();
+    assert!(world.rotate_all().contains(&Step::End(Kind::Data)));
+    let row = world.state.rotation(Kind::Data).unwrap();
+    assert!(row.kept.is_empty() && row.due.is_none(), "{row:?}");
+}
+
+#[test]
 fn a_restore_keeps_the_data_keys_it_needs() {
     let mut world = cluster();
     let create = key::Command::Create {

@@ -45,6 +45,6 @@ fn shut(view: &View, safe: &Safe) -> Vec<String> {
     let secrets = state.secrets.rows().map(|row| (row.name.clone(), &row.sealed));
     let providers = state.providers.rows();
     let providers = providers.filter_map(|row| Some((provider_context(row.name.as_str()), row.sealed()?)));
-    let closed = |(context, sealed): &(String, _)| safe.open(view, context, sealed).is_err();
-    secrets.chain(providers).filter(closed).map(|(context, _)| context).collect()
+    let all = secrets.chain(providers);
+    all.filter(|(context, sealed)| safe.open(view, context, sealed).is_err()).map(|(name, _)| name).collect()
 }

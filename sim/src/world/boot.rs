@@ -82,7 +82,8 @@ async fn live(world: &Arc<World>, host: &Arc<Host>, life: u64) -> Ended {
 /// The token a host's node is started with: the same in all its lives, as where it stands in a unit's file.
 async fn token(world: &World, host: &Host) -> String {
     loop {
-        if let Some(token) = lock(&host.token).clone().or_else(|| lock(&world.token).clone()) {
+        let kept = lock(&host.token).clone();
+        if let Some(token) = kept.or_else(|| lock(&world.token).clone()) {
             *lock(&host.token) = Some(token.clone());
             return token;
         }

@@ -118,7 +118,8 @@ fn begin_data(
     }
     state.secrets.put(ctx.out, kept.name.clone(), kept.clone());
     let first = row.first.clone().or_else(|| Some(from.clone()));
-    put(state, Rotation { stage: Stage::Switched, current: Some(next), old: Some(from), first, ..row }, ctx);
+    let (current, old) = (Some(next), Some(from));
+    put(state, Rotation { stage: Stage::Switched, current, old, first, kept: Vec::new(), ..row }, ctx);
     let text = "a new data key is used; what was sealed under the old one is sealed anew".to_owned();
     tell(state, event::Kind::RotationSwitched, text, ctx);
     Ok(())
@@ -253,16 +254,18 @@ fn hold(state: &mut State, new: &Holding, ctx: &mut Context<'_>) -> Result<(), R
     Ok(())
 }
 
-/// A node is gone for good: it knows the gossip key, and the data key if it had a wrap of it, which is taken away.
+/// A node is gone for good: it knows the gossip key, and the data key if it had a wrap of it, which is taken away, or had
+/// one before it gave its vote away to go.
 pub(in crate::tables) fn node_gone(state: &mut State, node: NodeId, ctx: &mut Context<'_>) {
-    let kept = state.wraps.remove(ctx.out, &node);
+    let gave_back = state.rotation(Kind::Data).is_some_and(|row| row.kept.contains(&node));
+    let knows = state.wraps.remove(ctx.out, &node) || gave_back;
     state.holdings.remove(ctx.out, &node);
     if state.level() < LEVEL {
         return;
     }
     let why = format!("node {node} was removed and knew it");
     known_outside(state, Kind::Gossip, &why, ctx);
-    if kept {
+    if knows {
         known_outside(state, Kind::Data, &why, ctx);
     }
 }
@@ -281,6 +284,12 @@ fn known_outside(state: &mut State, kind: Kind, why: &str, ctx: &mut Context<'_>
 
 /// A node votes no more, and may have kept the data key.
 pub(in crate::tables) fn kept_by(state: &mut State, node: NodeId, ctx: &mut Context<'_>) {
+    let mut row = state.rotation_or_new(Kind::Data);
+    // A key that is still to be made is none it knows.
+    if state.level() >= AGAIN_LEVEL && row.stage != Stage::Asked && !row.kept.contains(&node) {
+        row.kept.push(node);
+        state.rotations.put(ctx.out, Kind::Data.as_str().to_owned(), row);
+    }
     due(state, format!("node {node} votes no more and may have kept it"), ctx);
 }
 

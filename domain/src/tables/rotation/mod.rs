@@ -18,7 +18,8 @@ pub(super) use apply::{kept_by, node_gone, restored};
 
 /// The feature level that replacing keys takes.
 pub const LEVEL: u16 = 3;
-/// The feature level from which a key that is being replaced is replaced once more when somebody who knows the new one goes.
+/// The feature level from which removing a node replaces every key it knows: also one that is being replaced, of which it
+/// knows the new one, and the data key that it gave back before.
 pub const AGAIN_LEVEL: u16 = 4;
 
 /// Which key.
@@ -93,6 +94,9 @@ pub struct Rotation {
     /// Why it is replaced once more when this rotation is over, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again: Option<String>,
+    /// Nodes that gave their wrap of the data key in use back, and may have kept the key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<NodeId>,
     /// Nodes that are not waited for: they have to join anew.
     pub forgotten: Vec<NodeId>,
 }
@@ -110,6 +114,7 @@ impl Rotation {
             first: None,
             due: None,
             again: None,
+            kept: Vec::new(),
             forgotten: Vec::new(),
         }
     }
