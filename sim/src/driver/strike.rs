@@ -21,11 +21,10 @@ const STAY_MIN: usize = 2;
 const VOTERS_SAFE: usize = 3;
 
 impl Driver<'_> {
-    /// Does one fault; says whether it found somebody.
+    /// Does one fault; says whether it found somebody: a run may have fewer nodes than its scenario.
     pub(super) fn strike(&mut self, fault: &Fault, now: Duration) -> bool {
         match fault {
             Fault::Heal => self.heal(),
-            // A run of fewer nodes than its scenario has.
             Fault::OneWay(one, other) | Fault::Cut(one, other) | Fault::Flap(one, other, _)
                 if *one.max(other) >= self.world.hosts.len() =>
             {
