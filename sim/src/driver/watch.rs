@@ -12,8 +12,8 @@ use domain::node::Standing;
 use runtime::{Held, NodeHandle};
 
 use crate::invariants::{
-    Agreement, GoneForGood, Keys, Moves, OneHost, OneLeader, Placement, Restarts, Stay, Violation, bounded, keys,
-    routable,
+    Agreement, GoneForGood, Keys, Moves, OneHost, OneLeader, Placement, Restarts, Stay, Violation, bounded,
+    keys, routable,
 };
 use crate::scenario::Check;
 use crate::world::{Host, Place, World, boot};

@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use domain::deployment::{Deployment, Phase, Replica};
 use domain::node::{Node, Standing};
-use domain::{Epoch, NodeId, View};
+use domain::{DeploymentId, Epoch, NodeId, View};
 
-/// A node must have stood for so long before it is held against a placement: the scheduler decides on what it knew a moment
-/// ago.
-const STOOD_MIN: Duration = Duration::from_secs(3);
+/// A node must have stood, and a replica have been gone from its zone, for so long before that is held against a placement: the
+/// scheduler decides on what it knew a moment ago.
+const KNOWN_MIN: Duration = Duration::from_secs(3);
+
+/// Which replica: the deployment and its number there.
+type Which = (DeploymentId, u32);
 
 /// Remembers which assignments were looked at, and since when each node stands.
 #[derive(Debug, Default)]
@@ -19,6 +22,8 @@ pub struct Placement {
     stands_since: BTreeMap<NodeId, Duration>,
     /// Standings at the last look.
     before: BTreeMap<NodeId, Standing>,
+    /// The zone that each replica was last seen in, and when.
+    lately: BTreeMap<Which, (String, Duration)>,
 }
 
 impl Placement {
@@ -28,6 +33,7 @@ impl Placement {
         for node in view.state.nodes.rows().filter(|node| stands(node)) {
             self.stands_since.entry(node.id).or_insert(now);
         }
+        self.note_zones(view, now);
         let mut wrong = gpu_twice(view);
         for row in view.state.deployments.rows() {
             for replica in &row.replicas {
@@ -39,6 +45,23 @@ impl Placement {
         }
         self.before = view.state.nodes.rows().map(|node| (node.id, node.standing)).collect();
         wrong
+    }
+
+    fn note_zones(&mut self, view: &View, now: Duration) {
+        self.lately.retain(|_, (_, seen)| *seen + KNOWN_MIN > now);
+        for row in view.state.deployments.rows() {
+            for replica in row.replicas.iter().filter(|replica| holds(view, replica)) {
+                if let Some(node) = view.state.nodes.get(&replica.node) {
+                    self.lately.insert((row.id, replica.ordinal), (node.zone.clone(), now));
+                }
+            }
+        }
+    }
+
+    /// Replicas of a deployment but this one that are in a zone, or were a moment ago and are in no other.
+    fn lately_in(&self, row: &Deployment, but: u32, zone: &str) -> usize {
+        let all = self.lately.range((row.id, 0)..=(row.id, u32::MAX));
+        all.filter(|((_, ordinal), (at, _))| *ordinal != but && at == zone).count()
     }
 
     /// What is wrong with a new assignment.
@@ -56,10 +79,10 @@ impl Placement {
         }
         let here = others_in(view, row, replica.ordinal, &node.zone);
         let emptier = view.state.nodes.rows().find(|other| {
-            let stood = self.stands_since.get(&other.id).is_some_and(|since| *since + STOOD_MIN <= now);
+            let stood = self.stands_since.get(&other.id).is_some_and(|since| *since + KNOWN_MIN <= now);
             let fits = row.spec.resources.gpus == 0 && other.capacity.engines.contains(&row.spec.engine);
             let free = stood && fits && !row.refusals.contains_key(&other.id);
-            free && others_in(view, row, replica.ordinal, &other.zone) < here
+            free && self.lately_in(row, replica.ordinal, &other.zone) < here
         })?;
         let (zone, other) = (&node.zone, &emptier.zone);
         Some(format!("{which} in {zone}, though {other} has fewer of them and {} stands", emptier.id))

@@ -3,9 +3,7 @@
 
 use domain::rotation::Kind;
 
-use super::{
-    Ailment, Check, Fault, REMOTE_MODEL, Scenario, Who, chats, limited, ms, reads, s, streams, writes,
-};
+use super::{Ailment, Fault, REMOTE_MODEL, Scenario, Who, chats, limited, ms, reads, s, streams, writes};
 
 /// All names.
 pub const SIMULATED: &[&str] = &[
