@@ -32,14 +32,17 @@ impl Choice {
     /// # Errors
     /// When there is no scenario of that name, or only real processes can run it.
     pub fn scenario(&self, seed: u64) -> Result<Scenario, Unfit> {
-        let mut scenario = match self.scenario.as_str() {
-            swarm::NAME => swarm::scenario(seed),
-            name => named(name).ok_or_else(|| Unfit::Unknown(name.to_owned()))?,
+        let nodes = self.nodes.map(usize::from);
+        let scenario = match self.scenario.as_str() {
+            swarm::NAME => swarm::sized(seed, nodes),
+            name => {
+                let named = named(name).ok_or_else(|| Unfit::Unknown(name.to_owned()))?;
+                Scenario { nodes: nodes.unwrap_or(named.nodes), ..named }
+            }
         };
         if scenario.needs_processes() {
             return Err(Unfit::NeedsProcesses(scenario.name));
         }
-        scenario.nodes = self.nodes.map_or(scenario.nodes, usize::from);
         Ok(scenario)
     }
 

@@ -104,20 +104,14 @@ fn cpu_s() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
-/// Some libraries size what they keep by the number of CPUs, and that shows in the order of things.
+/// Some libraries size what they keep by the number of CPUs, and that shows in the order of things. The CPU is the one that the
+/// system started this process on: an idle one where there is one, so that seeds that run at the same time do not share it.
 fn stay_on_one_cpu() {
-    // SAFETY: the sets are plain bits of this frame, and the calls only read and fill them.
+    // SAFETY: the set is plain bits of this frame, and the calls only read it.
     unsafe {
-        let mut allowed: libc::cpu_set_t = std::mem::zeroed();
-        if libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut allowed) != 0 {
-            return;
-        }
-        let cpus: Vec<usize> =
-            (0..libc::CPU_SETSIZE as usize).filter(|cpu| libc::CPU_ISSET(*cpu, &allowed)).collect();
-        // Spread over the CPUs there are, so that seeds that run at the same time do not share one.
-        let Some(cpu) = cpus.get(std::process::id() as usize % cpus.len().max(1)) else { return };
+        let Ok(here) = usize::try_from(libc::sched_getcpu()) else { return };
         let mut one: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(*cpu, &mut one);
+        libc::CPU_SET(here, &mut one);
         libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const one);
     }
 }

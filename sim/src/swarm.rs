@@ -42,9 +42,15 @@ const WRITES_MAX: u64 = 200;
 
 /// The scenario of a seed.
 pub fn scenario(seed: u64) -> Scenario {
+    sized(seed, None)
+}
+
+/// The scenario of a seed at another size than the one it draws.
+pub fn sized(seed: u64, nodes: Option<usize>) -> Scenario {
     let mut dice = Dice::of(seed, "swarm");
     // Three nodes most of the time: the smallest cluster that survives anything, and the cheapest to run.
-    let nodes = *dice.pick(&[3, 3, 3, 4, 5]).unwrap_or(&3);
+    let drawn = *dice.pick(&[3, 3, 3, 4, 5]).unwrap_or(&3);
+    let nodes = nodes.unwrap_or(drawn);
     let zones = dice.between(1, 4) as usize;
     let mut scenario = Scenario::nodes(nodes).called(NAME).zones(zones).weather(weather(&mut dice));
     for name in MODELS.iter().take(dice.between(0, 3) as usize) {
