@@ -279,9 +279,10 @@ impl Plan {
 
     fn engine(&mut self, at: Duration) {
         let Some(model) = self.dice.pick(&self.models).cloned() else { return };
-        let fault = match self.dice.between(0, 3) {
+        let fault = match self.dice.between(0, 4) {
             0 => Fault::KillEngine(model),
             1 => Fault::HangEngine(model),
+            2 => Fault::LeakEngine(model),
             _ => Fault::GarbleEngine(model),
         };
         self.steps.push((at, fault));
@@ -346,7 +347,7 @@ mod tests {
         drawn.sort();
         drawn.dedup();
         // All but those of named scenarios.
-        assert_eq!(drawn.len(), 29, "{drawn:?}");
+        assert_eq!(drawn.len(), 30, "{drawn:?}");
     }
 
     fn kind(fault: &Fault) -> String {

@@ -190,7 +190,10 @@ impl Running {
                 async move { tools.spawn(run, me).await },
                 move |reason| Msg::Happened(Event::SpawnFailed { run, reason, for_good: false }),
             ))),
-            Effect::Probe { run } => self.probe(run, me),
+            Effect::Probe { run } => {
+                self.weigh(run, me.clone());
+                self.probe(run, me);
+            }
             Effect::After(ms, timer) => drop(me.send_after(millis(ms), move || due(timer))),
             Effect::Pause { attempt, run } => {
                 let pause = RETRY.wait(attempt, ports.entropy.draw());
@@ -220,6 +223,22 @@ impl Running {
             }
             Effect::End => me.stop(Some("it was stopped".to_owned())),
         }
+    }
+
+    /// Looks whether a ready engine keeps to its share of memory, where it was given one.
+    fn weigh(&self, run: u32, me: ActorRef<Msg>) {
+        let share_mib = self.tools.start.spec.resources.memory_mib;
+        let Some(pid) = self.keeper.as_ref().map(|keeper| keeper.pid) else { return };
+        if share_mib == 0 || *self.machine.state() != State::Ready {
+            return;
+        }
+        let processes = self.tools.start.ports.processes.clone();
+        drop(tokio::spawn(async move {
+            if let Some(used_mib) = processes.memory_mib(pid).await.filter(|used| *used > share_mib) {
+                // Where the actor is over there is no engine left.
+                let _ = me.send_message(Msg::Happened(Event::Outgrown { run, used_mib, share_mib }));
+            }
+        }));
     }
 
     fn probe(&self, run: u32, me: ActorRef<Msg>) {

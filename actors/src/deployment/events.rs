@@ -38,6 +38,15 @@ pub enum Event {
         /// How far its calls had come then.
         work: Work,
     },
+    /// The engine holds more memory than its replica's share.
+    Outgrown {
+        /// Which start.
+        run: u32,
+        /// What it holds, in MiB.
+        used_mib: u64,
+        /// Its share, in MiB.
+        share_mib: u64,
+    },
     /// The engine ended.
     Exited {
         /// Which start.

@@ -147,6 +147,13 @@ impl Machine {
             Event::Probed { run, answer, work } if run == self.run => {
                 self.probed(answer, work, now, &mut out);
             }
+            Event::Outgrown { run, used_mib, share_mib } if run == self.run && self.state == State::Ready => {
+                let why = format!(
+                    "its engine holds {used_mib} MiB of memory, more than its share of {share_mib} MiB: \
+                     give it more by resources.memoryMib, or look for what it leaks"
+                );
+                self.start_anew(why, now, &mut out);
+            }
             Event::Exited { run, status, tail } if run == self.run => {
                 self.exited(&status, &tail, now, &mut out);
             }
@@ -221,9 +228,7 @@ impl Machine {
                 if !self.liveness.missed(work, now) {
                     out.push(Effect::After(LIVE_PROBE_MS, Timer::Probe { run }));
                 } else {
-                    let why = format!("its engine does not answer any more: {reason}");
-                    out.push(Effect::Close(why.clone()));
-                    self.end_engine(Aim::Anew(why), now, out);
+                    self.start_anew(format!("its engine does not answer any more: {reason}"), now, out);
                 }
             }
             _ => {}
@@ -302,6 +307,12 @@ impl Machine {
         self.why = Some(reason.clone());
         out.push(Effect::Close(reason.clone()));
         self.reporting.want(Phase::Failed { reason }, now, out);
+    }
+
+    /// Ends an engine that is ready and not well, to start another.
+    fn start_anew(&mut self, why: String, now: Millis, out: &mut Vec<Effect>) {
+        out.push(Effect::Close(why.clone()));
+        self.end_engine(Aim::Anew(why), now, out);
     }
 
     fn end_engine(&mut self, aim: Aim, now: Millis, out: &mut Vec<Effect>) {

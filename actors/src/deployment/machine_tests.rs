@@ -251,6 +251,23 @@ fn an_engine_that_is_never_ready_is_ended_and_started_anew() {
 }
 
 #[test]
+fn an_engine_that_holds_more_memory_than_its_share_is_started_anew() {
+    let mut bench = Bench::new();
+    let grown = |run| Event::Outgrown { run, used_mib: 2048, share_mib: 512 };
+    bench.start();
+    assert!(bench.step(grown(bench.run)).is_empty(), "it loads still");
+    bench.probe(Ok(()));
+    assert!(bench.step(grown(bench.run + 1)).is_empty(), "that was another start");
+    let effects = bench.step(grown(bench.run));
+    assert!(matches!(&effects[..], [Effect::Close(why), Effect::Terminate, ..] if why.contains("2048 MiB")));
+    bench.exit();
+    assert_eq!(*bench.machine.state(), State::BackingOff);
+    assert!(bench.machine.why().unwrap().contains("its share of 512 MiB"));
+    bench.retry();
+    assert_eq!(bench.probe(Ok(())).first(), Some(&Effect::Open));
+}
+
+#[test]
 fn a_stale_report_stops_the_replica() {
     let mut machine = Machine::new(READY_TIMEOUT, GRACE);
     machine.step(Event::Begin, 0);
@@ -303,6 +320,7 @@ fn any_event() -> impl Strategy<Value = Event> {
             answer,
             work: Work { answered: 0, parts }
         }),
+        run.clone().prop_map(|run| Event::Outgrown { run, used_mib: 2, share_mib: 1 }),
         run.clone().prop_map(|run| Event::Exited { run, status: "exit".to_owned(), tail: Vec::new() }),
         run.clone().prop_map(|run| Event::Due(Timer::Retry { run })),
         run.clone().prop_map(|run| Event::Due(Timer::ReadyTimeout { run })),

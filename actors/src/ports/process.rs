@@ -71,6 +71,9 @@ pub trait Processes: Send + Sync + 'static {
     async fn probe_file(&self, path: &str) -> Result<FileProbe, FileError>;
     /// Appends a line to the log file of a label, rotating it at a bounded size.
     async fn log(&self, label: &str, line: &str);
+    /// How much memory a process and its children hold that nobody else could use: what they allocated or share among
+    /// themselves, not files that are mapped; in MiB. Nothing where it cannot be told.
+    async fn memory_mib(&self, pid: u32) -> Option<u64>;
     /// How long an engine may take from SIGTERM to its end before SIGKILL.
     fn stop_grace(&self) -> Duration;
 }

@@ -212,6 +212,9 @@ impl Processes for Port {
     async fn log(&self, label: &str, line: &str) {
         self.0.inner.lock().unwrap().log.push(format!("{label}: {line}"));
     }
+    async fn memory_mib(&self, _: u32) -> Option<u64> {
+        None
+    }
     fn stop_grace(&self) -> Duration {
         self.0.panic_while(|inner| &mut inner.replica_panics);
         GRACE

@@ -305,7 +305,7 @@ pub(crate) struct DeployArgs {
     /// CPUs of each replica
     #[arg(long, default_value_t = 0)]
     pub(crate) cpus: u32,
-    /// Memory of each replica, in MiB
+    /// Memory of each replica, in MiB: its node keeps so much for it, and starts its engine anew when that allocates more
     #[arg(long, default_value_t = 0)]
     pub(crate) memory_mib: u64,
     /// Engine that runs it, of those in the nodes' configuration (default: by the file's kind)

@@ -76,7 +76,7 @@ impl Desk {
             let gpus = u32::from(self.scenario.on_gpus.contains(name));
             let body = json!({
                 "modelId": model, "cluster": "default", "name": name, "engine": boot::ENGINE, "replicas": replicas,
-                "resources": { "gpu": gpus },
+                "resources": { "gpu": gpus, "memoryMib": boot::ENGINE_MIB },
             });
             operator::deploy(&clients, &body).await;
         }

@@ -43,11 +43,15 @@ impl Driver<'_> {
                 self.faults.roll = self.world.members().map(|host| host.number).collect();
             }
             Fault::Rotate(kind) => self.desk.orders.give(Order::Rotate(*kind)),
-            Fault::KillEngine(name) | Fault::HangEngine(name) | Fault::GarbleEngine(name) => {
+            Fault::KillEngine(name)
+            | Fault::HangEngine(name)
+            | Fault::GarbleEngine(name)
+            | Fault::LeakEngine(name) => {
                 let Some(engine) = engine_of(&self.world, name) else { return false };
                 match fault {
                     Fault::KillEngine(_) => engine.kill(),
                     Fault::HangEngine(_) => engine.hang(),
+                    Fault::LeakEngine(_) => engine.leak(),
                     _ => engine.garble(),
                 }
             }

@@ -243,6 +243,8 @@ pub(super) fn pending(world: &World) -> Vec<String> {
             }
             _ => {}
         }
+        let leaking = host.engines.running().into_iter().filter(|engine| engine.leaks());
+        pending.extend(leaking.map(|engine| format!("the engine of {} goes on leaking", engine.label)));
         let Some(node) = node.filter(|_| host.place() == Place::Member) else { continue };
         let view = node.view().load();
         applied.push(view.applied);

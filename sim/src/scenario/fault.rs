@@ -94,6 +94,8 @@ pub enum Fault {
     HangEngine(String),
     /// The engine of a replica of this deployment answers garbage. Simulator only.
     GarbleEngine(String),
+    /// The engine of a replica of this deployment leaks memory. Simulator only.
+    LeakEngine(String),
     /// Engines of this deployment die as they start. Simulator only.
     BreakEngines(String),
     /// Its GPUs fall off the bus, and what ran on them dies. Simulator only.
@@ -122,15 +124,15 @@ impl Fault {
     /// Whether only the simulator can do it.
     pub fn needs_simulator(&self) -> bool {
         use Fault::{
-            BitRot, BreakEngines, Copy, CrashAtWrite, Cut, Flap, GarbleEngine, HeavyTail, Join, Leave,
-            LoseGpus, OldCopy, PowerOff, Provider, Remove, Slow, SlowDisk,
+            BitRot, BreakEngines, Copy, CrashAtWrite, Cut, Flap, GarbleEngine, HeavyTail, Join, LeakEngine,
+            Leave, LoseGpus, OldCopy, PowerOff, Provider, Remove, Slow, SlowDisk,
         };
         let disk = matches!(self, CrashAtWrite(..) | Copy(_) | OldCopy(_) | BitRot(_) | SlowDisk(..));
         let members = matches!(self, PowerOff(_) | Leave(_) | Remove(_) | Join(_) | Slow(..));
         let links = matches!(self, Cut(..) | Flap(..) | HeavyTail(_));
         disk || members
             || links
-            || matches!(self, GarbleEngine(_) | BreakEngines(_) | LoseGpus(_) | Provider(_))
+            || matches!(self, GarbleEngine(_) | LeakEngine(_) | BreakEngines(_) | LoseGpus(_) | Provider(_))
     }
 
     /// Whether only real processes can do it.

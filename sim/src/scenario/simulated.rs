@@ -17,6 +17,7 @@ pub const SIMULATED: &[&str] = &[
     "far_behind",
     "bit_rot",
     "engines_broken",
+    "engine_leaks",
     "gpus_lost",
     "provider_fails",
     "provider_silent",
@@ -40,6 +41,7 @@ pub(super) fn simulated(name: &str) -> Option<Scenario> {
         "far_behind" => far_behind(),
         "bit_rot" => bit_rot(),
         "engines_broken" => engines_broken(),
+        "engine_leaks" => engine_leaks(),
         "gpus_lost" => gpus_lost(),
         "provider_fails" => provider_fails(),
         "provider_silent" => provider_silent(),
@@ -178,6 +180,12 @@ fn engines_broken() -> Scenario {
         .at(s(16), Fault::Heal)
         .for_at_least(s(30))
         .converges_within(s(90))
+}
+
+/// Engines leak, one and then another: each is started anew before it takes its neighbours' memory.
+fn engine_leaks() -> Scenario {
+    let leak = || Fault::LeakEngine(TINY.to_owned());
+    busy(3).at(s(4), leak()).at(s(10), leak()).for_at_least(s(15))
 }
 
 /// GPUs fall off a node's bus: what ran on them goes to the GPUs of another.

@@ -23,6 +23,8 @@ const LOOK: Duration = Duration::from_millis(50);
 /// A node's CPUs and memory.
 const CPUS: u32 = 4;
 const MEMORY_MIB: u64 = 16 * 1024;
+/// An engine's share of it: a little more than it needs.
+pub(crate) const ENGINE_MIB: u64 = 64;
 /// Calls under way to one target on a node: few, so that some are turned away where a target is slow.
 pub(crate) const IN_FLIGHT_MAX: usize = 32;
 /// How long a graceful stop waits for streams, in milliseconds.

@@ -23,6 +23,9 @@ const FIRST_PORT: u32 = 20_000;
 const PORTS: u32 = 20_000;
 /// Connections served at a time.
 const CONNECTIONS_MAX: usize = 512;
+/// Memory that an engine holds, and one that leaks, in MiB.
+const MEMORY_MIB: u64 = 48;
+const LEAKED_MIB: u64 = 4096;
 /// Lines of output that wait to be read.
 pub(super) const LINES_MAX: usize = 64;
 
@@ -53,6 +56,7 @@ pub(crate) struct Running {
 struct State {
     hung: AtomicBool,
     garbles: AtomicBool,
+    leaks: AtomicBool,
 }
 
 impl Running {
@@ -69,6 +73,16 @@ impl Running {
     /// Lets it answer garbage from now on.
     pub(crate) fn garble(&self) {
         self.state.garbles.store(true, Ordering::Relaxed);
+    }
+
+    /// Lets it hold far more memory than it was given from now on.
+    pub(crate) fn leak(&self) {
+        self.state.leaks.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it does.
+    pub(crate) fn leaks(&self) -> bool {
+        self.state.leaks.load(Ordering::Relaxed)
     }
 
     /// The deployment it belongs to: `dep-…`.
@@ -119,6 +133,12 @@ impl Engines {
     /// Those that run now, oldest first.
     pub(crate) fn running(&self) -> Vec<Running> {
         lock(&self.running).values().cloned().collect()
+    }
+
+    /// The memory that a process holds, in MiB.
+    pub(super) fn memory_mib(&self, pid: u32) -> Option<u64> {
+        let running = lock(&self.running);
+        running.get(&pid).map(|engine| if engine.leaks() { LEAKED_MIB } else { MEMORY_MIB })
     }
 
     pub(super) fn next_port(&self) -> u16 {

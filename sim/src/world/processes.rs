@@ -71,6 +71,10 @@ impl Processes for SimProcesses {
         tracing::debug!(label, line, "engine says");
     }
 
+    async fn memory_mib(&self, pid: u32) -> Option<u64> {
+        self.engines.memory_mib(pid)
+    }
+
     fn stop_grace(&self) -> Duration {
         STOP_GRACE
     }

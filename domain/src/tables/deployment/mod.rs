@@ -48,7 +48,7 @@ pub struct Spec {
 pub struct Resources {
     /// CPUs; 0 asks for no share of its own.
     pub cpus: u32,
-    /// Main memory in MiB; 0 asks for no share of its own.
+    /// Main memory in MiB, which its engine may hold and no more; 0 asks for no share of its own and sets no bound.
     pub memory_mib: u64,
     /// Whole GPUs.
     pub gpus: u32,

@@ -5,6 +5,7 @@
 mod files;
 mod log_files;
 mod marker;
+mod memory;
 mod output;
 mod process;
 mod record;
@@ -124,6 +125,10 @@ impl Processes for OsProcesses {
         let (logs, label, line) = (self.logs.clone(), label.to_owned(), line.to_owned());
         // Awaited, so that the lines of one engine stay in order and a slow disk slows their reader only.
         let _ = tokio::task::spawn_blocking(move || logs.append(&label, &line)).await;
+    }
+
+    async fn memory_mib(&self, pid: u32) -> Option<u64> {
+        tokio::task::spawn_blocking(move || memory::mib(pid)).await.ok().flatten()
     }
 
     fn stop_grace(&self) -> Duration {
