@@ -117,7 +117,7 @@ impl Cluster {
         let limit = outside.now() + SETUP_MAX;
         let key = self.found().await?;
         let clients = Clients::new(outside, &key, history);
-        let token = timeout(SETUP_MAX, operator::make_token(&clients, 0)).await;
+        let token = timeout(SETUP_MAX, operator::make_token(&clients, || 0)).await;
         self.token = Some(token.context("the first node makes no join token")?);
         for number in 1..self.len() {
             self.start(number)?;

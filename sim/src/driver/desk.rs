@@ -64,7 +64,7 @@ impl Desk {
         });
         let clients = Clients::new(outside, &key, self.history.clone());
         *lock(&self.clients) = Some(clients.clone());
-        let token = operator::make_token(&clients, 0).await;
+        let token = operator::make_token(&clients, || 0).await;
         *lock(&self.world.token) = Some(token);
         self.until_well(&clients).await;
         if self.scenario.knows_provider() {

@@ -21,11 +21,11 @@ const NEXT_TOKEN: Duration = Duration::from_secs(1);
 const TOKEN_SECONDS: u64 = 24 * 3600;
 const TOKEN_USES: u32 = 100;
 
-/// Makes a join token, as soon as this node can.
-pub async fn make_token(clients: &Clients, node: usize) -> String {
+/// Makes a join token, as soon as one of the nodes that are asked can.
+pub async fn make_token(clients: &Clients, next: impl Fn() -> usize) -> String {
     let ask = Ask::post("/api/tokens", json!({ "uses": TOKEN_USES, "ttl_s": TOKEN_SECONDS }));
     loop {
-        let reply = clients.ask(node, &ask).await;
+        let reply = clients.ask(next(), &ask).await;
         if let Some(token) = reply.ok().and_then(|body| body["token"].as_str()) {
             return token.to_owned();
         }
@@ -115,7 +115,7 @@ pub async fn renew_token(clients: &Clients, mut give: impl FnMut(String)) {
         let stage = rows.iter().find(|row| row["kind"] == Kind::Authority.as_str()).map(|row| &row["stage"]);
         let signs = stage.is_some_and(|stage| stage == "switched" || stage == "idle");
         if signs {
-            give(make_token(clients, clients.any_node()).await);
+            give(make_token(clients, || clients.any_node()).await);
         }
         if stage.is_some_and(|stage| stage == "idle") {
             return;
