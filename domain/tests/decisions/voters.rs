@@ -91,6 +91,17 @@ fn who_leaves_gives_up_its_vote_even_where_that_makes_the_group_smaller() {
 }
 
 #[test]
+fn a_leader_that_leaves_does_not_leave_the_last_vote_to_a_node_that_died_a_moment_ago() {
+    let mut three: Vec<_> = (1..=3).map(|i| candidate(i, "a", true, true)).collect();
+    (three[2].live, three[2].leaving, three[2].leads) = (false, true, true);
+    // Its lease is good still.
+    three[0].caught_up = false;
+    assert_eq!(ids(choose(&three)), Some(vec![2]));
+    three[1].caught_up = false;
+    assert_eq!(choose(&three), None, "the leader was cut off, and has heard of nobody yet");
+}
+
+#[test]
 fn voters_spread_over_zones_and_present_ones_are_preferred() {
     let nodes: Vec<_> =
         (1..=6).map(|i| candidate(i, ["a", "a", "a", "b", "b", "c"][i as usize - 1], true, i == 2)).collect();
@@ -113,6 +124,7 @@ proptest! {
             let live_voters = all.iter().filter(|c| c.votes && c.live).count();
             let dead_kept = all.iter().filter(|c| chosen.contains(&c.id) && !c.live).count();
             prop_assert!(dead_kept <= chosen.len() - live_voters.min(chosen.len()));
+            prop_assert!(dead_kept * 2 < chosen.len(), "dead nodes cannot outvote the others");
             for c in &mut all { c.votes = chosen.contains(&c.id); }
             prop_assert_eq!(choose(&all), None, "asked again it stays");
         }
