@@ -13,7 +13,7 @@ use super::orders::Order;
 use super::watch::engine_of;
 use crate::scenario::{Fault, ms};
 use crate::workload::operator::Parting;
-use crate::world::{DISK_LATENCY, Place, Power, lock};
+use crate::world::{DISK_LATENCY, Place, Power, World, lock};
 
 /// Nobody is told to go where fewer nodes than this would stay.
 const STAY_MIN: usize = 2;
@@ -46,15 +46,7 @@ impl Driver<'_> {
             Fault::KillEngine(name)
             | Fault::HangEngine(name)
             | Fault::GarbleEngine(name)
-            | Fault::LeakEngine(name) => {
-                let Some(engine) = engine_of(&self.world, name) else { return false };
-                match fault {
-                    Fault::KillEngine(_) => engine.kill(),
-                    Fault::HangEngine(_) => engine.hang(),
-                    Fault::LeakEngine(_) => engine.leak(),
-                    _ => engine.garble(),
-                }
-            }
+            | Fault::LeakEngine(name) => return strike_engine(&self.world, name, fault),
             Fault::BreakEngines(name) => {
                 let Some(engine) = engine_of(&self.world, name) else { return false };
                 self.world.hosts.iter().for_each(|host| host.engines.break_down(engine.deployment()));
@@ -300,4 +292,16 @@ impl Driver<'_> {
         everybody.push(super::CLIENTS.to_owned());
         everybody
     }
+}
+
+/// Does a fault to the engine of a replica of this deployment; says whether there is one.
+fn strike_engine(world: &World, deployment: &str, fault: &Fault) -> bool {
+    let Some(engine) = engine_of(world, deployment) else { return false };
+    match fault {
+        Fault::HangEngine(_) => engine.hang(),
+        Fault::GarbleEngine(_) => engine.garble(),
+        Fault::LeakEngine(_) => engine.leak(),
+        _ => engine.kill(),
+    }
+    true
 }
