@@ -25,6 +25,11 @@ impl<T, E> Default for Redial<T, E> {
 }
 
 impl<T: Clone, E: Clone> Redial<T, E> {
+    /// The connection if there is one that works; nothing also while one is being dialled.
+    pub(crate) fn have(&self, works: impl Fn(&T) -> bool) -> Option<T> {
+        self.state.try_lock().ok()?.connection.clone().filter(works)
+    }
+
     /// The connection if it works, else a new one; whoever comes while one is being dialled shares its fate.
     pub(crate) async fn get(
         &self,

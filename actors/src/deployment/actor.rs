@@ -234,9 +234,9 @@ impl Running {
         }
         let processes = self.tools.start.ports.processes.clone();
         drop(tokio::spawn(async move {
-            if let Some(used_mib) = processes.memory_mib(pid).await.filter(|used| *used > share_mib) {
+            if let Some(used_mib) = processes.memory_mib(pid).await {
                 // Where the actor is over there is no engine left.
-                let _ = me.send_message(Msg::Happened(Event::Outgrown { run, used_mib, share_mib }));
+                let _ = me.send_message(Msg::Happened(Event::Weighed { run, used_mib, share_mib }));
             }
         }));
     }

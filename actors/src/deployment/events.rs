@@ -38,13 +38,13 @@ pub enum Event {
         /// How far its calls had come then.
         work: Work,
     },
-    /// The engine holds more memory than its replica's share.
-    Outgrown {
+    /// It was looked at how much memory the engine holds.
+    Weighed {
         /// Which start.
         run: u32,
         /// What it holds, in MiB.
         used_mib: u64,
-        /// Its share, in MiB.
+        /// Its replica's share, in MiB; 0 sets no bound.
         share_mib: u64,
     },
     /// The engine ended.

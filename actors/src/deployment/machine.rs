@@ -147,12 +147,8 @@ impl Machine {
             Event::Probed { run, answer, work } if run == self.run => {
                 self.probed(answer, work, now, &mut out);
             }
-            Event::Outgrown { run, used_mib, share_mib } if run == self.run && self.state == State::Ready => {
-                let why = format!(
-                    "its engine holds {used_mib} MiB of memory, more than its share of {share_mib} MiB: \
-                     give it more by resources.memoryMib, or look for what it leaks"
-                );
-                self.start_anew(why, now, &mut out);
+            Event::Weighed { run, used_mib, share_mib } if run == self.run => {
+                self.weighed(used_mib, share_mib, now, &mut out);
             }
             Event::Exited { run, status, tail } if run == self.run => {
                 self.exited(&status, &tail, now, &mut out);
@@ -232,6 +228,16 @@ impl Machine {
                 }
             }
             _ => {}
+        }
+    }
+
+    fn weighed(&mut self, used_mib: u64, share_mib: u64, now: Millis, out: &mut Vec<Effect>) {
+        if self.state == State::Ready && share_mib > 0 && used_mib > share_mib {
+            let why = format!(
+                "its engine holds {used_mib} MiB of memory, more than its share of {share_mib} MiB: \
+                 give it more by resources.memoryMib, or look for what it leaks"
+            );
+            self.start_anew(why, now, out);
         }
     }
 

@@ -253,11 +253,14 @@ fn an_engine_that_is_never_ready_is_ended_and_started_anew() {
 #[test]
 fn an_engine_that_holds_more_memory_than_its_share_is_started_anew() {
     let mut bench = Bench::new();
-    let grown = |run| Event::Outgrown { run, used_mib: 2048, share_mib: 512 };
+    let grown = |run| Event::Weighed { run, used_mib: 2048, share_mib: 512 };
     bench.start();
     assert!(bench.step(grown(bench.run)).is_empty(), "it loads still");
     bench.probe(Ok(()));
     assert!(bench.step(grown(bench.run + 1)).is_empty(), "that was another start");
+    for (used_mib, share_mib) in [(512, 512), (2048, 0)] {
+        assert!(bench.step(Event::Weighed { run: bench.run, used_mib, share_mib }).is_empty());
+    }
     let effects = bench.step(grown(bench.run));
     assert!(matches!(&effects[..], [Effect::Close(why), Effect::Terminate, ..] if why.contains("2048 MiB")));
     bench.exit();
@@ -320,7 +323,7 @@ fn any_event() -> impl Strategy<Value = Event> {
             answer,
             work: Work { answered: 0, parts }
         }),
-        run.clone().prop_map(|run| Event::Outgrown { run, used_mib: 2, share_mib: 1 }),
+        run.clone().prop_map(|run| Event::Weighed { run, used_mib: 2, share_mib: 1 }),
         run.clone().prop_map(|run| Event::Exited { run, status: "exit".to_owned(), tail: Vec::new() }),
         run.clone().prop_map(|run| Event::Due(Timer::Retry { run })),
         run.clone().prop_map(|run| Event::Due(Timer::ReadyTimeout { run })),

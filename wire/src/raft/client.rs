@@ -100,11 +100,20 @@ impl RaftClient {
     }
 
     /// The line to a peer; nothing if it does not know lines.
-    async fn line(&self, contact: &Contact, to: NodeId) -> Result<Option<Arc<Line>>, LinkError> {
+    async fn line(&self, contact: &Arc<Contact>, to: NodeId) -> Result<Option<Arc<Line>>, LinkError> {
+        if let Some(line) = contact.line.have(|line| line.works()) {
+            return Ok(Some(line));
+        }
         if lock(&contact.older).is_some_and(|until| Instant::now() < until) {
             return Ok(None);
         }
-        match contact.line.get(|line| line.works(), self.dial(contact.addr.clone(), to)).await {
+        // Goes on when this call is given up: a far peer may take longer to dial than a vote may wait, and the next one finds it.
+        let (streams, home, dialling) = (self.streams.clone(), self.home.clone(), Arc::clone(contact));
+        let dialled = self.home.spawn(async move {
+            let dial = dial(&streams, &dialling.addr, to, &home);
+            dialling.line.get(|line| line.works(), dial).await
+        });
+        match dialled.await.unwrap_or_else(|ended| Err(NoLine::Unreachable(ended.to_string()))) {
             Ok(line) => Ok(Some(line)),
             Err(NoLine::Unreachable(why)) => Err(LinkError::Unreachable(why)),
             Err(NoLine::Older) => {
@@ -112,19 +121,6 @@ impl RaftClient {
                 Ok(None)
             }
         }
-    }
-
-    async fn dial(&self, addr: String, to: NodeId) -> Result<Arc<Line>, NoLine> {
-        let (streams, home) = (self.streams.clone(), self.home.clone());
-        let dialled = self.home.spawn(async move {
-            let stream = streams.dial(&addr, to, Protocol::Calls).await;
-            stream.map(|stream| Arc::new(Line::new(stream, &home)))
-        });
-        let dialled = dialled.await.map_err(|ended| NoLine::Unreachable(ended.to_string()))?;
-        dialled.map_err(|error| match error.kind() {
-            io::ErrorKind::Unsupported => NoLine::Older,
-            _ => NoLine::Unreachable(error.to_string()),
-        })
     }
 
     async fn ask(&self, to: Peer, kind: Kind, body: Bytes) -> Result<Bytes, LinkError> {
@@ -139,6 +135,14 @@ impl RaftClient {
             }
             error
         })
+    }
+}
+
+async fn dial(streams: &Streams, addr: &str, to: NodeId, home: &Handle) -> Result<Arc<Line>, NoLine> {
+    match streams.dial(addr, to, Protocol::Calls).await {
+        Ok(stream) => Ok(Arc::new(Line::new(stream, home))),
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => Err(NoLine::Older),
+        Err(error) => Err(NoLine::Unreachable(error.to_string())),
     }
 }
 

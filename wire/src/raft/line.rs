@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::frame::{Frame, Inbox, Outbox, PING, Pulse, Verdict};
-use super::{CALLS_PER_PEER_MAX, PING_INTERVAL};
+use super::{CALL_BYTES_MAX, CALLS_PER_PEER_MAX, PING_INTERVAL};
 use crate::streams::{PeerStream, lock};
 
 /// An answer as it came: what it says, and the bytes.
@@ -52,6 +52,11 @@ impl Line {
 
     /// Asks, and waits for the answer. Dropping this gives the call up.
     pub(super) async fn call(&self, kind: Kind, body: &[u8]) -> Result<Bytes, Failed> {
+        if body.len() > CALL_BYTES_MAX {
+            // Sent, it would break the line for all others.
+            let reason = format!("a call has {} bytes, {CALL_BYTES_MAX} at most", body.len());
+            return Err(LinkError::Refused(reason).into());
+        }
         let (told, answer) = oneshot::channel();
         let id = self.calls.enter(told)?;
         let _place = Place { calls: &self.calls, id };

@@ -12,7 +12,7 @@ use domain::NodeId;
 use futures::StreamExt;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use wire::raft::{Chunks, RaftClient, RaftService, serve_bulk, serve_calls, serve_raft};
+use wire::raft::{CALL_BYTES_MAX, Chunks, RaftClient, RaftService, serve_bulk, serve_calls, serve_raft};
 use wire::{Streams, dispatch};
 
 use crate::world::{World, addr, eventually};
@@ -97,6 +97,9 @@ async fn a_call_tells_who_its_stream_proves_and_brings_the_answer() {
     assert_eq!(big.unwrap(), format!("{} append {}", NodeId(2), 20 << 20));
     let refused = client.call(peer(1), Kind::Vote, Bytes::from_static(b"no"), SECOND).await;
     assert_eq!(refused, Err(LinkError::Refused("not now".into())));
+    let too_big = Bytes::from(vec![0; CALL_BYTES_MAX + 1]);
+    let refused = client.call(peer(1), Kind::Append, too_big, SECOND).await;
+    assert!(matches!(refused, Err(LinkError::Refused(_))), "{refused:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -111,6 +114,18 @@ async fn a_node_of_an_older_version_is_called_as_it_knows_it() {
     }
     let refused = client.call(peer(1), Kind::Vote, Bytes::from_static(b"no"), SECOND).await;
     assert_eq!(refused, Err(LinkError::Refused("not now".into())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_longer_to_dial_than_a_call_may_wait_is_reached_in_the_end() {
+    let world = World::new();
+    serve(world.streams(1), Echo::new());
+    world.dials_take(SECOND);
+    let client = RaftClient::new(world.streams(2));
+    let begun = tokio::time::Instant::now();
+    while client.call(peer(1), Kind::Vote, Bytes::new(), SECOND / 4).await.is_err() {
+        assert!(begun.elapsed() < 3 * SECOND, "each call dials anew");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -33,6 +33,7 @@ struct State {
     lose_every: u64,
     datagrams: u64,
     older: BTreeSet<String>,
+    dials_take: Duration,
 }
 
 struct Listening {
@@ -100,6 +101,11 @@ impl World {
         self.state.lock().unwrap().older.insert(addr(node));
     }
 
+    /// So long it takes from now on until a stream is there.
+    pub(crate) fn dials_take(&self, time: Duration) {
+        self.state.lock().unwrap().dials_take = time;
+    }
+
     /// Nothing arrives any more between two nodes, and nothing breaks.
     pub(crate) fn hold(&self, a: u64, b: u64) {
         self.set_held(a, b, true);
@@ -154,6 +160,8 @@ impl Network for TestNetwork {
         if held {
             std::future::pending::<()>().await;
         }
+        let takes = self.world.state.lock().unwrap().dials_take;
+        tokio::time::sleep(takes).await;
         let mut state = self.world.state.lock().unwrap();
         let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
         let listening = state.nodes.get(to).ok_or_else(refused)?;
