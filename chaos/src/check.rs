@@ -82,7 +82,7 @@ fn untried(scenario: &Scenario, entries: &[Entry]) -> Vec<String> {
             .then_some("no chat was answered"),
         Load::Probes(..) => (!any(&|what| matches!(what, What::Probe(probe) if probe.degraded)))
             .then_some("no node was seen degraded"),
-        Load::Limited(..) => (!any(&|what| matches!(what, What::Limited { ended: Ended::Well })))
+        Load::Limited(..) => (!any(&|what| matches!(what, What::Limited { ended: Ended::Well, .. })))
             .then_some("no call of a limited key was answered"),
         Load::Streams(..) => (!any(&|what| matches!(what, What::Stream { ended: Ended::Well, .. })))
             .then_some("no stream ended well"),

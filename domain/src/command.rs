@@ -5,11 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{DeploymentId, KeyId, Millis, RequestId};
 use crate::tables::{
-    config, deployment, key, level, limit, model, node, provider, restore, rotation, secret, setting, token,
+    config, deployment, key, level, limit, model, node, price, provider, restore, rotation, secret, setting,
+    token,
 };
 
 /// The feature level of this program: it understands every command up to it. See [`level`].
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;
 
 /// A command on its way into the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,6 +67,8 @@ pub enum Command {
     Limit(limit::Command),
     /// Keys of the cluster that are replaced.
     Rotation(rotation::Command),
+    /// What models cost.
+    Price(price::Command),
 }
 
 impl Command {
@@ -75,10 +78,12 @@ impl Command {
             Command::Node(c) => c.level(),
             Command::Deployment(c) => c.level(),
             Command::Model(_) | Command::Provider(_) | Command::Token(_) | Command::Secret(_) => level::FIRST,
-            Command::Config(_) | Command::Restore(_) | Command::Setting(_) => 2,
+            Command::Config(_) | Command::Setting(_) => 2,
+            Command::Restore(c) => c.level(),
             Command::Key(c) => c.level(),
-            Command::Limit(_) => limit::LEVEL,
+            Command::Limit(c) => c.level(),
             Command::Rotation(_) => rotation::LEVEL,
+            Command::Price(_) => price::LEVEL,
             Command::Level(level::Command::Raise(to)) => *to,
         }
     }
@@ -105,6 +110,7 @@ impl Command {
             Command::Setting(_) => "setting",
             Command::Limit(_) => "limit",
             Command::Rotation(_) => "rotation",
+            Command::Price(_) => "price",
         }
     }
 }
@@ -166,6 +172,9 @@ pub enum Reject {
     /// Of keys that are replaced.
     #[error(transparent)]
     Rotation(#[from] rotation::Reject),
+    /// Of what models cost.
+    #[error(transparent)]
+    Price(#[from] price::Reject),
     /// The client's key stands for another request.
     #[error("this Idempotency-Key was used for another request: use a new key for a new request")]
     KeyReused,
@@ -206,6 +215,7 @@ impl Reject {
             Reject::Setting(r) => r.class(),
             Reject::Limit(r) => r.class(),
             Reject::Rotation(r) => r.class(),
+            Reject::Price(r) => r.class(),
             Reject::Level(r) => r.class(),
             Reject::Config(r) => r.class(),
             Reject::Restore(r) => r.class(),

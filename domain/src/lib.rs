@@ -8,6 +8,7 @@ pub mod decide;
 pub mod export;
 pub mod ids;
 pub mod limits;
+pub mod money;
 pub mod state;
 pub mod table;
 pub mod tables;
@@ -19,10 +20,11 @@ pub use ids::{
     DeploymentId, Epoch, EventId, Incarnation, KeyId, Millis, ModelId, NodeId, ProviderName, RequestId,
     TokenId,
 };
+pub use money::Money;
 pub use state::State;
 pub use table::{Change, Changes, Table};
 pub use tables::{
-    config, deployment, event, key, level, limit, model, node, provider, restore, rotation, secret, setting,
-    token,
+    config, deployment, event, key, level, limit, model, node, price, provider, restore, rotation, secret,
+    setting, token,
 };
 pub use view::{Health, Liveness, View};

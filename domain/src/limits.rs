@@ -47,8 +47,14 @@ pub const LEASE_RENEW_MS: Millis = 1_000;
 
 /// Limits one API key may have.
 pub const LIMITS_PER_KEY_MAX: usize = 8;
-/// The largest amount of a limit.
+/// The largest amount of a limit in requests or tokens.
 pub const LIMIT_AMOUNT_MAX: u64 = 1_000_000_000_000;
+/// The largest amount of a limit in money, in millionths of its unit: a billion.
+pub const LIMIT_MONEY_MAX: u64 = 1_000_000_000_000_000;
+/// The most a million tokens can cost, in millionths of a unit of money: a million.
+pub const PRICE_MAX: u64 = 1_000_000_000_000;
+/// Models that may have a price.
+pub const PRICES_MAX: usize = 10_000;
 /// The shortest window of a limit.
 pub const LIMIT_WINDOW_MIN_MS: Millis = 1_000;
 /// The longest window of a limit.

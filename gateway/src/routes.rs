@@ -8,7 +8,8 @@ use domain::key::Scope;
 
 use crate::api::{
     actors, backup, config, deploy, deployments, docs, events, explain, health, inference, keys, metrics,
-    models, nodes, providers, rebalance, registry, restore, rotations, settings, status, tokens, view,
+    models, nodes, prices, providers, rebalance, registry, restore, rotations, settings, status, tokens,
+    view,
 };
 use crate::extract::App;
 use crate::problem::Problem;
@@ -101,6 +102,9 @@ routes! {
     get "/api/quotas" Read [consistent after limit] => settings::list_quotas, "List tenants with their quotas and what they use";
     put "/api/quotas/{*tenant}" Admin (QuotaRequest) => settings::set_quota, "Set a tenant's quota";
     delete "/api/quotas/{*tenant}" Admin => settings::remove_quota, "Take a tenant's quota away";
+    get "/api/prices" Read [consistent after limit] => prices::list, "List what models cost";
+    put "/api/prices/{*model}" Admin (PriceRequest) => prices::set, "Set what a million tokens of a model cost";
+    delete "/api/prices/{*model}" Admin => prices::remove, "Take a model's price away";
     get "/api/deployments" Read [consistent after limit] => deployments::list, "List deployments";
     get "/api/deployments/{id}" Read [consistent] => deployments::get, "Show a deployment by id or name";
     delete "/api/deployments/{id}" Deploy => deployments::remove, "Delete a deployment";

@@ -75,6 +75,7 @@ async fn ask(command: Command) -> Result<(), Failure> {
         Command::Rebalance(args) => scheduling::rebalance(&args).await,
         Command::Moves(args) => scheduling::moves(&args).await,
         Command::Quota(command) => scheduling::quota(command).await,
+        Command::Price(command) => registries::price(command).await,
         Command::Export { view, target } => show::export(&view, &target).await,
         Command::Secrets(command) => rotations::secrets(command).await,
         Command::Gossip(command) => rotations::gossip(command).await,

@@ -4,6 +4,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use domain::limit::Unit;
+
 /// How a change ended, as the client knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wrote {
@@ -89,6 +91,10 @@ pub enum What {
     },
     /// A model was asked for a whole answer with a key that has a limit.
     Limited {
+        /// What its key's limit counts.
+        by: Unit,
+        /// How many tokens it wrote, where an answer came.
+        tokens: u64,
         /// How it ended.
         ended: Ended,
     },

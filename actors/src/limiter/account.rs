@@ -3,8 +3,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use domain::decide::limiter::{Hold, Pool};
-use domain::limit::{Limit, Unit};
+use domain::decide::limiter::{Hold, Pool, Used};
+use domain::limit::Limit;
 use domain::{KeyId, Millis};
 use tokio::sync::Notify;
 
@@ -98,23 +98,14 @@ impl Reservation {
         Self { account, held }
     }
 
-    /// The call was made and used so many tokens.
-    pub fn settle(mut self, tokens: u64) {
-        self.close(|held| match held.limit.unit {
-            Unit::Requests => held.hold.units,
-            Unit::Tokens => tokens,
-        });
+    /// The call was made and used this.
+    pub fn settle(mut self, used: Used) {
+        self.close(|held| used.of(held.limit.unit));
     }
 
     /// The call was not made.
     pub fn cancel(mut self) {
         self.close(|_| 0);
-    }
-
-    /// The tokens that were reserved; 0 where none are limited.
-    pub fn tokens(&self) -> u64 {
-        let tokens = self.held.iter().filter(|held| held.limit.unit == Unit::Tokens);
-        tokens.map(|held| held.hold.units).max().unwrap_or(0)
     }
 
     fn close(&mut self, used: impl Fn(&Held) -> u64) {

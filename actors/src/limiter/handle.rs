@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use domain::decide::limiter::{self, Pool};
+use domain::decide::limiter::{self, Need, Pool};
 use domain::key::Key;
 use domain::limit::{Ask, Command, CounterId, Lease, LeaseId, Limit, Unit};
 use domain::limits::ASKS_MAX;
@@ -27,15 +27,6 @@ pub(super) const GRANT_WAIT_MS: Millis = 2_000;
 
 /// How long a call waits at least.
 const ASK_WAIT_MS: Millis = 50;
-
-/// The tokens that a call takes, as far as they can be told before it is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tokens {
-    /// A call that may take more than a limit's whole window is not admitted.
-    pub sure: u64,
-    /// What is reserved, but no more than a whole window.
-    pub likely: u64,
-}
 
 /// How a limit stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,10 +50,8 @@ pub struct Admitted {
 /// What the node holds of all limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Leased {
-    /// Requests given to this node and not used.
-    pub requests: u64,
-    /// The same of tokens.
-    pub tokens: u64,
+    /// Of each unit, in the order of [`Unit::ALL`], what was given to this node and not used.
+    pub units: [u64; Unit::ALL.len()],
     /// Keys with leases here.
     pub keys: u64,
 }
@@ -126,8 +115,7 @@ impl Handle {
     ///
     /// # Errors
     /// The limit that does not let it through.
-    pub async fn admit(&self, key: &Key, tokens: Tokens) -> Result<Admitted, Refusal> {
-        let units = |limit: &Limit| units(limit, tokens);
+    pub async fn admit(&self, key: &Key, need: Need) -> Result<Admitted, Refusal> {
         let came = self.shared.clock.now();
         let mut waiting = None;
         loop {
@@ -135,7 +123,7 @@ impl Handle {
             let mut changed = std::pin::pin!(account.changed.notified());
             changed.as_mut().enable();
             let now = self.shared.clock.now();
-            let refusal = match self.take(&account, key, tokens, now) {
+            let refusal = match self.take(&account, key, &need, now) {
                 Taken::All(admitted) => return Ok(admitted),
                 Taken::Forgotten => continue,
                 Taken::Nothing(refusal) => refusal,
@@ -144,27 +132,27 @@ impl Handle {
             if !matches!(refusal.reason, Reason::NotGranted(_)) || until <= now {
                 return Err(refusal);
             }
-            waiting.get_or_insert_with(|| Waiting::new(&self.shared, &account, &key.limits, units));
+            waiting.get_or_insert_with(|| Waiting::new(&self.shared, &account, &key.limits, &need));
             self.wake();
             let _ = timeout_at(Instant::now() + millis(until - now), changed).await;
         }
     }
 
-    fn take(&self, account: &Arc<Account>, key: &Key, tokens: Tokens, now: Millis) -> Taken {
+    fn take(&self, account: &Arc<Account>, key: &Key, need: &Need, now: Millis) -> Taken {
         let view = self.shared.view.peek();
         let mut book = account.book();
         if book.closed {
             return Taken::Forgotten;
         }
         book.follow(&key.limits, now);
-        match book.take(|limit| units(limit, tokens), now) {
+        match book.take(|limit| need.reserve(limit), now) {
             Some(held) => {
                 let standing = |pool: &Pool| self.standing(&view, key.id, pool, now);
                 let standings = book.pools.iter().map(standing).collect();
                 drop(book);
                 Taken::All(Admitted { reservation: Reservation::new(account.clone(), held), standings })
             }
-            None => Taken::Nothing(self.refusal(&view, key.id, &book.pools, tokens, now)),
+            None => Taken::Nothing(self.refusal(&view, key.id, &book.pools, need, now)),
         }
     }
 
@@ -211,19 +199,16 @@ impl Handle {
 
     /// Why a call cannot go on now: for a limit that does not let it through at all, if there is one; else for one whose
     /// lease must be larger first.
-    fn refusal(&self, view: &View, key: KeyId, pools: &[Pool], tokens: Tokens, now: Millis) -> Refusal {
+    fn refusal(&self, view: &View, key: KeyId, pools: &[Pool], need: &Need, now: Millis) -> Refusal {
         let mut first = None;
-        for pool in pools.iter().filter(|pool| pool.free(now) < units(pool.limit(), tokens)) {
+        for pool in pools.iter().filter(|pool| pool.free(now) < need.reserve(pool.limit())) {
             let Standing { limit, left, reset_ms } = self.standing(view, key, pool, now);
-            let asked = units(&limit, tokens);
-            let too_large = limit.unit == Unit::Tokens && tokens.sure > limit.amount;
-            let reason = match too_large {
-                true => Reason::TooLarge,
-                false if left < asked => Reason::Exhausted,
-                false => Reason::NotGranted(self.failure()),
+            let (reason, asked) = match (need.too_large(&limit), need.reserve(&limit)) {
+                (Some(asked), _) => (Reason::TooLarge, asked),
+                (None, asked) if left < asked => (Reason::Exhausted, asked),
+                (None, asked) => (Reason::NotGranted(self.failure()), asked),
             };
             let last = matches!(reason, Reason::NotGranted(_));
-            let asked = if too_large { tokens.sure } else { asked };
             let refusal = Refusal { limit, reason, asked, left, reset_ms };
             if !last {
                 return refusal;
@@ -248,10 +233,7 @@ impl Handle {
         let mut leased = Leased { keys: accounts.len() as u64, ..Leased::default() };
         for account in accounts.values() {
             for pool in &account.book().pools {
-                match pool.limit().unit {
-                    Unit::Requests => leased.requests += pool.outstanding(now),
-                    Unit::Tokens => leased.tokens += pool.outstanding(now),
-                }
+                leased.units[pool.limit().unit as usize] += pool.outstanding(now);
             }
         }
         leased
@@ -393,14 +375,6 @@ impl Handle {
     }
 }
 
-/// What a call takes of a limit.
-fn units(limit: &Limit, tokens: Tokens) -> u64 {
-    match limit.unit {
-        Unit::Requests => 1,
-        Unit::Tokens => tokens.likely.min(limit.amount),
-    }
-}
-
 /// What came of a try.
 enum Taken {
     /// The call may be made.
@@ -419,13 +393,8 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn new(
-        shared: &Arc<Shared>,
-        account: &Arc<Account>,
-        limits: &[Limit],
-        units: impl Fn(&Limit) -> u64,
-    ) -> Self {
-        let needs: Vec<(Limit, u64)> = limits.iter().map(|limit| (*limit, units(limit))).collect();
+    fn new(shared: &Arc<Shared>, account: &Arc<Account>, limits: &[Limit], need: &Need) -> Self {
+        let needs: Vec<(Limit, u64)> = limits.iter().map(|limit| (*limit, need.reserve(limit))).collect();
         let waiting = Self { shared: shared.clone(), account: account.clone(), needs };
         shared.waiting.fetch_add(1, Ordering::Relaxed);
         waiting.each(Pool::wait);

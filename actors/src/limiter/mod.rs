@@ -10,5 +10,5 @@ mod refusal;
 
 pub use account::Reservation;
 pub(crate) use actor::{Arguments, Limiter};
-pub use handle::{Admitted, Handle, Leased, Round, Standing, Tokens};
+pub use handle::{Admitted, Handle, Leased, Round, Standing};
 pub use refusal::{Reason, Refusal};

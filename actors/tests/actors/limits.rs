@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::limiter::{Admitted, Reason, Tokens};
+use actors::limiter::{Admitted, Reason};
+use domain::decide::limiter::{Need, Used};
 use domain::key::{self, Key, Scope};
 use domain::{Command, Reply};
 
@@ -33,11 +34,11 @@ async fn what_a_node_was_granted_it_uses_without_asking_and_gives_back_when_it_s
     let (world, key) = limited("10000req/31d").await;
     let limiter = world.tree.limiter();
     for _ in 0..20 {
-        let Admitted { reservation, .. } = limiter.admit(&key, Tokens::default()).await.unwrap();
-        reservation.settle(0);
+        let Admitted { reservation, .. } = limiter.admit(&key, Need::default()).await.unwrap();
+        reservation.settle(Used::default());
     }
     assert_eq!(refills(&world), 1);
-    assert!(given(&world) > 20 && limiter.leased().requests > 0);
+    assert!(given(&world) > 20 && limiter.leased().units[0] > 0);
     let cluster = world.cluster.clone();
     world.tree.shutdown().await;
     let state = cluster.truth().state;
@@ -49,7 +50,7 @@ async fn what_a_node_was_granted_it_uses_without_asking_and_gives_back_when_it_s
 async fn a_node_that_rests_gives_back_what_it_has_and_forgets_the_key() {
     let (world, key) = limited("10000req/31d").await;
     let limiter = world.tree.limiter();
-    limiter.admit(&key, Tokens::default()).await.unwrap().reservation.cancel();
+    limiter.admit(&key, Need::default()).await.unwrap().reservation.cancel();
     until("nothing is held", || given(&world) == 0 && limiter.leased().keys == 0).await;
     let asked = refills(&world);
     tokio::time::sleep(Duration::from_secs(60)).await;
@@ -62,22 +63,22 @@ async fn without_a_leader_a_call_waits_for_an_election_and_no_longer() {
     world.cluster.inner.lock().unwrap().headless = true;
     let limiter = world.tree.limiter();
     let began = tokio::time::Instant::now();
-    let refusal = limiter.admit(&key, Tokens::default()).await.err().unwrap();
+    let refusal = limiter.admit(&key, Need::default()).await.err().unwrap();
     assert_eq!(refusal.reason, Reason::NotGranted("no leader".to_owned()));
     assert!((2_000..2_100).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
     assert!(refills(&world) <= 12, "{} commands", refills(&world));
     let began = tokio::time::Instant::now();
-    assert!(limiter.admit(&key, Tokens::default()).await.is_err());
+    assert!(limiter.admit(&key, Need::default()).await.is_err());
     assert!(began.elapsed().as_millis() <= 100, "the next one is refused soon: {:?}", began.elapsed());
     tokio::time::sleep(Duration::from_secs(60)).await;
     world.cluster.inner.lock().unwrap().headless = false;
-    limiter.admit(&key, Tokens::default()).await.unwrap().reservation.settle(0);
+    limiter.admit(&key, Need::default()).await.unwrap().reservation.settle(Used::default());
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_ask_that_panics_is_made_again() {
     let (world, key) = limited("10req/31d").await;
     world.cluster.inner.lock().unwrap().broken_proposals = 2;
-    let admitted = world.tree.limiter().admit(&key, Tokens::default()).await;
+    let admitted = world.tree.limiter().admit(&key, Need::default()).await;
     assert!(admitted.is_ok());
 }

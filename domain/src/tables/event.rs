@@ -106,6 +106,8 @@ kinds! {
     RotationEnded = "rotation_ended",
     /// A node has a new certificate.
     CertificateRenewed = "certificate_renewed",
+    /// What a model costs was set or taken away.
+    PriceChanged = "price_changed",
 }
 
 /// Something that happened.

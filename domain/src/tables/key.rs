@@ -143,7 +143,7 @@ impl Command {
     pub(crate) fn level(&self) -> u16 {
         match self {
             Command::Create { .. } | Command::Revoke(_) => 1,
-            Command::CreateWith { .. } | Command::SetLimits { .. } => limit::LEVEL,
+            Command::CreateWith { limits, .. } | Command::SetLimits { limits, .. } => limit::level(limits),
         }
     }
 }

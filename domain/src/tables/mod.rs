@@ -9,6 +9,7 @@ pub mod level;
 pub mod limit;
 pub mod model;
 pub mod node;
+pub mod price;
 pub mod provider;
 pub mod restore;
 pub mod rotation;

@@ -11,15 +11,19 @@ use super::deployment::Deployment;
 use super::key::Key;
 use super::limit::{Counter, Lease};
 use super::model::Model;
+use super::price::Price;
 use super::provider::{Kind, Provider};
 use super::secret::Secret;
 use super::setting::Setting;
-use super::{Context, config, deployment, key, model, provider, rotation, secret, setting};
+use super::{Context, config, deployment, key, limit, model, price, provider, rotation, secret, setting};
 use crate::State;
 use crate::command::{Outcome, RejectClass, Reply};
 use crate::ids::{KeyId, Millis};
 use crate::limits::{RESTORED_KEYS_MAX, RESTORES_MAX};
 use crate::table::{LoadError, Row, Table, encode, open};
+
+/// The feature level from which clusters can be restored.
+const LEVEL: u16 = 2;
 
 /// A row as it is stored: what backups are made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +40,17 @@ impl RawRow {
     /// How many bytes key and value have together.
     pub fn bytes(&self) -> usize {
         self.key.len() + self.value.len()
+    }
+
+    /// The feature level from which there are such rows.
+    fn level(&self) -> u16 {
+        match self.key.split_first() {
+            Some((&Price::TABLE, _)) => price::LEVEL,
+            Some((&Key::TABLE, key)) => {
+                open::<Key>(key, &self.value).map_or(LEVEL, |(_, key)| limit::level(&key.limits))
+            }
+            _ => LEVEL,
+        }
     }
 }
 
@@ -76,6 +91,7 @@ pub fn fate(table: u8) -> Option<Fate> {
         Secret::TABLE => Some(Fate::Kept("secrets")),
         Value::TABLE => Some(Fate::Kept("config")),
         Setting::TABLE => Some(Fate::Kept("settings")),
+        Price::TABLE => Some(Fate::Kept("prices")),
         // What limits' windows have given out is the old cluster's.
         Counter::TABLE | Lease::TABLE => Some(Fate::Left),
         // Nodes, join tokens (they pin the old authority), wraps, remembered requests, the clock, removed nodes, events, restores.
@@ -97,6 +113,7 @@ pub fn page(state: &State, after: &[u8], bytes: usize) -> Vec<RawRow> {
     page.take(&state.secrets, |row| (!secret::is_own(&row.name)).then(|| row.clone()));
     page.take(&state.config, |row| Some(row.clone()));
     page.take(&state.settings, |row| setting::is_kept(row).then(|| row.clone()));
+    page.take(&state.prices, |row| Some(row.clone()));
     page.rows
 }
 
@@ -149,6 +166,7 @@ pub fn occupied(state: &State) -> Option<String> {
         (secrets, "secrets"),
         (state.config.len(), "configuration values"),
         (state.settings.len(), "settings"),
+        (state.prices.len(), "prices"),
     ];
     let found: Vec<String> =
         kinds.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
@@ -183,6 +201,16 @@ pub enum Command {
         /// The backup's id.
         backup: String,
     },
+}
+
+impl Command {
+    /// The feature level it takes: that of the rows it brings.
+    pub(crate) fn level(&self) -> u16 {
+        match self {
+            Command::Rows { rows, .. } => rows.iter().map(RawRow::level).fold(LEVEL, u16::max),
+            Command::Begin { .. } | Command::End { .. } => LEVEL,
+        }
+    }
 }
 
 /// Why a restore's command was refused.
@@ -309,6 +337,7 @@ fn clear(state: &mut State, ctx: &mut Context<'_>) {
     state.keys.clear(ctx.out);
     state.config.clear(ctx.out);
     state.settings.clear(ctx.out);
+    state.prices.clear(ctx.out);
     state.limit_counters.clear(ctx.out);
     state.limit_leases.clear(ctx.out);
     state.config_bytes = 0;
@@ -384,6 +413,7 @@ fn put(state: &mut State, row: &RawRow, base: u64, ctx: &mut Context<'_>) -> Res
         Key::TABLE => key::restore(state, open(key, &row.value).map_err(unreadable)?, base, ctx),
         Secret::TABLE => secret::restore(state, open(key, &row.value).map_err(unreadable)?, ctx),
         Setting::TABLE => setting::restore(state, open(key, &row.value).map_err(unreadable)?, ctx),
+        Price::TABLE => price::restore(state, open(key, &row.value).map_err(unreadable)?, ctx),
         Value::TABLE => config::restore(state, open(key, &row.value).map_err(unreadable)?, base, ctx),
         _ => Err("this version restores no such table: start the version that made the backup".to_owned()),
     }

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use domain::decide::limiter::{Answer, Hold, Pool, room, tokens_used};
+use domain::decide::limiter::{Answer, Hold, Need, Pool, Tokens, Used, room, tokens_used};
 use domain::key::{self, Scope};
 use domain::limit::{self, Ask, Counter, LeaseId, Limit, Unit};
 use domain::limits::ASKS_MAX;
-use domain::restore::{Fate, fate};
+use domain::price::{self, Rates};
+use domain::restore::{self, Fate, fate};
 use domain::{Command, Incarnation, KeyId, NodeId, Reject, Reply};
 use proptest::prelude::*;
 
@@ -487,6 +488,7 @@ fn limits_belong_to_the_key_and_go_with_it() {
 fn a_key_with_limits_takes_a_new_level_and_one_without_does_not() {
     assert_eq!(create(&[]).level(), 1);
     assert_eq!(create(&["1req/1s"]).level(), limit::LEVEL);
+    assert_eq!(create(&["1req/1s", "1money/1s"]).level(), price::LEVEL);
     assert_eq!((fate(15), fate(16)), (Some(Fate::Left), Some(Fate::Left)));
     let mut world = World::with_nodes(&[("a", 0)]);
     let refused = world.apply(create(&["1req/1m", "2req/1m"])).unwrap_err().to_string();
@@ -498,12 +500,58 @@ fn a_key_with_limits_takes_a_new_level_and_one_without_does_not() {
 
 #[test]
 fn tokens_are_what_was_told_or_what_passed_or_what_was_reserved() {
+    let tokens = |prompt, completion| Tokens { prompt, completion };
     for (told, answer, used) in [
-        (Some(7), Answer::Parts(3), 7),
-        (None, Answer::None, 0),
-        (None, Answer::Parts(3), 13),
-        (None, Answer::Whole, 50),
+        (Some(tokens(4, 3)), Answer::Parts(3), Some(tokens(4, 3))),
+        (None, Answer::None, Some(tokens(0, 0))),
+        (None, Answer::Parts(3), Some(tokens(10, 3))),
+        (None, Answer::Whole, None),
     ] {
-        assert_eq!(tokens_used(told, answer, 10, 50), used);
+        assert_eq!(tokens_used(told, answer, 10), used);
+    }
+}
+
+#[test]
+fn a_call_takes_of_a_limit_what_it_may_use_and_no_more_than_a_whole_window() {
+    let rates = Rates { input: 1_000_000, output: 2_000_000 };
+    let need = Need::new(10, Some(20), rates);
+    for (text, reserved, too_large) in [
+        ("5req/1h", 1, None),
+        ("100tok/1h", 30, None),
+        ("0.0001money/1h", 50, None),
+        ("20tok/1h", 20, Some(30)),
+        ("0.00004money/1h", 40, Some(50)),
+    ] {
+        let limit = limit(text);
+        assert_eq!((need.reserve(&limit), need.too_large(&limit)), (reserved, too_large), "{text}");
+    }
+    // A client that does not say how long the answer may be takes what there is.
+    let open = Need::new(10, None, rates);
+    let (reserved, too_large) = (open.reserve(&limit("20tok/1h")), open.too_large(&limit("20tok/1h")));
+    assert_eq!((reserved, too_large), (20, None));
+    let used = Used::new(Tokens { prompt: 10, completion: 5 }, rates);
+    assert_eq!(Unit::ALL.map(|unit| used.of(unit)), [1, 15, 20]);
+}
+
+#[test]
+fn prices_are_kept_and_go_into_backups() {
+    let mut world = World::with_nodes(&[("a", 0)]);
+    let rates = Rates { input: 150_000, output: 600_000 };
+    let set = |model: &str, rates| Command::Price(price::Command::Set { model: model.into(), rates });
+    let remove = || Command::Price(price::Command::Remove("org/m".into()));
+    world.apply(set("org/m", rates)).unwrap();
+    assert_eq!(world.state.prices.get(&"org/m".to_owned()).unwrap().rates, rates);
+    let row = restore::page(&world.state, &[], 1 << 20).pop().unwrap();
+    assert_eq!(fate(row.key[0]), Some(Fate::Kept("prices")));
+    let rows = restore::Command::Rows { backup: "b".into(), rows: vec![row] };
+    assert_eq!(Command::Restore(rows).level(), price::LEVEL, "older nodes know no such row");
+    world.apply(remove()).unwrap();
+    assert_eq!(world.apply(remove()), Err(Reject::Price(price::Reject::Unknown("org/m".into()))));
+    for (model, rates, says) in [
+        ("org m", rates, "cannot be a model's name"),
+        ("m", Rates { output: u64::MAX, ..rates }, "a million tokens cost 1000000 at most"),
+    ] {
+        let refused = world.apply(set(model, rates)).unwrap_err().to_string();
+        assert!(refused.contains(says), "{refused}");
     }
 }

@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use domain::decide::limiter::turned;
 use domain::key::{Command, Key, Scope};
 use domain::limit::{self, Limit, Unit, parse_window, window_text};
-use domain::{Command as Change, KeyId, Millis, Reply, View};
+use domain::{Command as Change, KeyId, Millis, Money, Reply, View};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -30,12 +30,13 @@ pub(crate) struct KeyRequest {
     limits: Vec<LimitRequest>,
 }
 
-/// What a key may use in each window: requests or tokens.
+/// What a key may use in each window: requests, tokens or money.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LimitRequest {
     requests: Option<u64>,
     tokens: Option<u64>,
+    money: Option<f64>,
     window: String,
 }
 
@@ -66,14 +67,23 @@ fn limit_shape(view: &View, key: KeyId, limit: &Limit, now: Millis) -> Value {
     let counter = turned(view.state.limit_counters.get(&id).map(|c| &**c), limit, now);
     let leases = limit::leases(&view.state, id).filter(|lease| lease.window == counter.window);
     let leased: u64 = leases.map(|lease| lease.granted.saturating_sub(lease.used)).sum();
+    let number = |amount| number(limit.unit, amount);
     json!({
-        limit.unit.as_str(): limit.amount,
+        limit.unit.as_str(): number(limit.amount),
         "window": window_text(limit.window_ms),
-        "used": counter.given.saturating_sub(leased),
-        "leased": leased,
-        "left": limit.amount.saturating_sub(counter.given),
+        "used": number(counter.given.saturating_sub(leased)),
+        "leased": number(leased),
+        "left": number(limit.amount.saturating_sub(counter.given)),
         "resets_at": rfc3339(counter.window + limit.window_ms),
     })
+}
+
+/// An amount of a unit as it is shown.
+fn number(unit: Unit, amount: u64) -> Value {
+    match unit {
+        Unit::Requests | Unit::Tokens => json!(amount),
+        Unit::Money => json!(Money(amount).to_number()),
+    }
 }
 
 pub(crate) async fn list(State(app): State<App>, _: MayAdmin, Fresh(view): Fresh, page: Page) -> Answer {
@@ -120,11 +130,14 @@ fn limits(asked: Vec<LimitRequest>) -> Result<Vec<Limit>, Problem> {
         Problem::bad_param(&format!("limits[{n}].{field}"), format!("limit {} of the key: {hint}", n + 1))
     };
     let mut limits = Vec::new();
-    for (n, LimitRequest { requests, tokens, window }) in asked.into_iter().enumerate() {
-        let (unit, amount) = match (requests, tokens) {
-            (Some(amount), None) => (Unit::Requests, amount),
-            (None, Some(amount)) => (Unit::Tokens, amount),
-            _ => return Err(wrong(n, "requests", "give either `requests` or `tokens`")),
+    for (n, LimitRequest { requests, tokens, money, window }) in asked.into_iter().enumerate() {
+        let (unit, amount) = match (requests, tokens, money) {
+            (Some(amount), None, None) => (Unit::Requests, amount),
+            (None, Some(amount), None) => (Unit::Tokens, amount),
+            (None, None, Some(amount)) => {
+                (Unit::Money, Money::from_number(amount).map_err(|hint| wrong(n, "money", hint))?.0)
+            }
+            _ => return Err(wrong(n, "requests", "give one of `requests`, `tokens` and `money`")),
         };
         let window_ms = parse_window(&window).map_err(|hint| wrong(n, "window", &hint))?;
         let limit = Limit { unit, amount, window_ms };

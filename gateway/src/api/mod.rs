@@ -15,6 +15,7 @@ pub(crate) mod metrics;
 pub(crate) mod models;
 pub(crate) mod nodes;
 pub(crate) mod page;
+pub(crate) mod prices;
 pub(crate) mod providers;
 pub(crate) mod rebalance;
 pub(crate) mod registry;

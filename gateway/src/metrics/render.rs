@@ -106,8 +106,9 @@ fn limits(page: &mut Page, inner: &Inner) {
     }
     let leased = inner.deps.limiter.leased();
     page.family(names::LEASED, "gauge", "of keys' limits, what this node was granted and has not used");
-    page.line(names::LEASED, &[("unit", Unit::Requests.as_str())], leased.requests);
-    page.line(names::LEASED, &[("unit", Unit::Tokens.as_str())], leased.tokens);
+    for unit in Unit::ALL {
+        page.line(names::LEASED, &[("unit", unit.as_str())], unit.text(leased.units[unit as usize]));
+    }
     page.single(names::LIMITED_KEYS, "gauge", "keys with limits in use on this node", leased.keys);
 }
 

@@ -4,14 +4,14 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use actors::limiter::{Admitted, Reason, Refusal, Reservation, Standing, Tokens};
+use actors::limiter::{Admitted, Reason, Refusal, Reservation, Standing};
 use actors::ports::Body;
 use adapters::{Call, Usage};
 use domain::Millis;
-use domain::decide::limiter::{Answer, tokens_used};
+use domain::decide::limiter::{Answer, Need, Tokens, Used, tokens_used};
 use domain::key::Key;
 use domain::limit::{Unit, window_text};
-use domain::limits::OUTPUT_TOKENS_ASSUMED;
+use domain::price::Rates;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::inner::Inner;
@@ -25,11 +25,13 @@ const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 pub(super) struct Claim {
     reservation: Reservation,
     prompt: u64,
+    /// What its tokens cost, as it began.
+    rates: Rates,
     /// Whether a target was asked.
     asked: bool,
     /// Parts of the answer that passed, one token each; `None` for an answer that comes whole.
     parts: Option<u64>,
-    told: Option<u64>,
+    told: Option<Tokens>,
 }
 
 impl Claim {
@@ -50,7 +52,7 @@ impl Claim {
 
     /// The answer told what it used.
     pub(super) fn used(&mut self, usage: Usage) {
-        self.told = Some(usage.prompt_tokens.saturating_add(usage.completion_tokens));
+        self.told = Some(Tokens { prompt: usage.prompt_tokens, completion: usage.completion_tokens });
     }
 
     /// The call is over.
@@ -63,8 +65,10 @@ impl Claim {
             (_, Some(parts)) => Answer::Parts(parts),
             (_, None) => Answer::Whole,
         };
-        let used = tokens_used(self.told, answer, self.prompt, self.reservation.tokens());
-        self.reservation.settle(used);
+        // Dropped without being settled, a reservation counts whole.
+        if let Some(tokens) = tokens_used(self.told, answer, self.prompt) {
+            self.reservation.settle(Used::new(tokens, self.rates));
+        }
     }
 }
 
@@ -74,17 +78,16 @@ pub(super) async fn admit(
     key: &Key,
     call: &Call,
 ) -> Result<(Claim, Vec<Standing>), Response<Body>> {
-    let prompt = call.prompt_estimate();
-    let with = |output: u64| prompt.saturating_add(output);
-    let tokens = Tokens {
-        sure: with(call.output_max.unwrap_or(0)),
-        likely: with(call.output_max.unwrap_or(OUTPUT_TOKENS_ASSUMED)),
-    };
-    match inner.deps.limiter.admit(key, tokens).await {
+    let price = inner.deps.view.peek().state.prices.get(&call.model).map(|price| price.rates);
+    if price.is_none() && key.limits.iter().any(|limit| limit.unit == Unit::Money) {
+        return Err(unpriced(&call.model).into_answer());
+    }
+    let (prompt, rates) = (call.prompt_estimate(), price.unwrap_or_default());
+    match inner.deps.limiter.admit(key, Need::new(prompt, call.output_max, rates)).await {
         Ok(Admitted { reservation, standings }) => {
             inner.metrics.admitted.add(1);
             let parts = call.stream.then_some(0);
-            Ok((Claim { reservation, prompt, asked: false, parts, told: None }, standings))
+            Ok((Claim { reservation, prompt, rates, asked: false, parts, told: None }, standings))
         }
         Err(refusal) => {
             inner.metrics.refused(refusal.limit.unit, &refusal.reason);
@@ -93,16 +96,28 @@ pub(super) async fn admit(
     }
 }
 
+/// What nobody said the price of cannot be counted in money.
+fn unpriced(model: &str) -> Problem {
+    let message = format!(
+        "this API key has a limit in money, and model `{model}` has no price: have one set with `llmhub price set`, or \
+         ask for a model that has one"
+    );
+    Problem::new(StatusCode::FORBIDDEN, "insufficient_permissions", "model_not_priced", message)
+}
+
 fn refused(refusal: Refusal) -> Response<Body> {
     let Refusal { limit, reason, asked, left, reset_ms } = refusal;
     let unit = limit.unit.as_str();
-    let allowed = format!("{} {unit} per {}", limit.amount, window_text(limit.window_ms));
+    let text = |amount| limit.unit.text(amount);
+    let allowed = format!("{} {unit} per {}", text(limit.amount), window_text(limit.window_ms));
     let wait = Duration::from_millis(reset_ms);
     let (code, message, retry_after) = match &reason {
         Reason::Exhausted => {
             let message = format!(
-                "this API key's limit of {allowed} is reached: {left} left, {asked} asked for; the next window \
+                "this API key's limit of {allowed} is reached: {} left, {} asked for; the next window \
                  begins in {}",
+                text(left),
+                text(asked),
                 duration_text(reset_ms)
             );
             ("rate_limit_exceeded", message, Some(wait))
@@ -116,8 +131,9 @@ fn refused(refusal: Refusal) -> Response<Body> {
         }
         Reason::TooLarge => {
             let message = format!(
-                "the call may take {asked} tokens, more than this API key's whole limit of {allowed}: allow fewer \
-                 with `max_tokens`, or ask less"
+                "the call may take {} {unit}, more than this API key's whole limit of {allowed}: allow fewer \
+                 tokens with `max_tokens`, or ask less",
+                text(asked)
             );
             ("rate_limit_exceeded", message, None)
         }
@@ -138,19 +154,23 @@ pub(super) fn show(response: &mut Response<Body>, standings: &[Standing]) {
         let Some(standing) = of_unit.min_by_key(|s| (s.left, std::cmp::Reverse(s.reset_ms))) else {
             continue;
         };
-        let [limit, remaining, reset] = match unit {
+        let names = match unit {
             Unit::Requests => {
                 ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"]
             }
             Unit::Tokens => {
                 ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"]
             }
+            Unit::Money => {
+                ["x-ratelimit-limit-money", "x-ratelimit-remaining-money", "x-ratelimit-reset-money"]
+            }
         };
-        let headers = response.headers_mut();
-        headers.insert(limit, HeaderValue::from(standing.limit.amount));
-        headers.insert(remaining, HeaderValue::from(standing.left));
-        if let Ok(text) = HeaderValue::try_from(duration_text(standing.reset_ms)) {
-            headers.insert(reset, text);
+        let Standing { limit, left, reset_ms } = *standing;
+        let texts = [unit.text(limit.amount), unit.text(left), duration_text(reset_ms)];
+        for (name, text) in names.into_iter().zip(texts) {
+            if let Ok(text) = HeaderValue::try_from(text) {
+                response.headers_mut().insert(name, text);
+            }
         }
     }
 }

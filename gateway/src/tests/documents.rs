@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use super::bed::*;
 use crate::api::docs::schemas;
-use crate::api::{deploy, deployments, keys, providers, registry, restore, rotations, settings, tokens};
+use crate::api::{
+    deploy, deployments, keys, prices, providers, registry, restore, rotations, settings, tokens,
+};
 use crate::routes::ROUTES;
 
 async fn open(bed: &Bed, method: Method, path: &str) -> Got {
@@ -38,7 +40,7 @@ async fn the_document_tells_what_can_be_asked_beside_the_body() {
     };
     assert_eq!(names("/api/nodes", "get"), ["query consistent"]);
     assert_eq!(names("/api/actors", "get"), ["query consistent", "query node"]);
-    for list in ["deployments", "keys", "models", "providers", "quotas", "tokens"] {
+    for list in ["deployments", "keys", "models", "prices", "providers", "quotas", "tokens"] {
         let expected = ["query consistent", "query after", "query limit"];
         assert_eq!(names(&format!("/api/{list}"), "get"), expected, "{list}");
     }
@@ -103,6 +105,7 @@ fn every_body_has_a_schema_whose_example_is_understood() {
     check::<settings::MovesRequest>(&schemas, "MovesRequest");
     check::<rotations::RotationRequest>(&schemas, "RotationRequest");
     check::<settings::QuotaRequest>(&schemas, "QuotaRequest");
+    check::<prices::PriceRequest>(&schemas, "PriceRequest");
     for body in ROUTES.iter().filter_map(|route| route.body) {
         assert!(schemas[body].is_object(), "{body}");
     }

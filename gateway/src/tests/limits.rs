@@ -6,7 +6,8 @@ use std::time::Duration;
 use actors::ports::{ProposeError, Proposer};
 use domain::key::{self, Scope};
 use domain::limit::Limit;
-use domain::{Command, KeyId};
+use domain::price::{self, Rates};
+use domain::{Command, KeyId, Money};
 use http::Method;
 use http_body_util::BodyExt;
 use serde_json::json;
@@ -145,6 +146,64 @@ async fn an_answer_that_tells_nothing_counts_as_what_was_reserved() {
     assert_eq!(used(&bed).await, [41]);
 }
 
+fn set_price(bed: &Bed, input: &str, output: &str) {
+    let [input, output] = [input, output].map(|text| text.parse::<Money>().unwrap().0);
+    let set = price::Command::Set { model: "api".into(), rates: Rates { input, output } };
+    bed.apply(Command::Price(set));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_in_money_counts_what_tokens_cost_as_the_call_began() {
+    let bed = limited(&["0.05money/1h"]);
+    bed.chat("api").await.is_error(403, "model_not_priced", "model `api` has no price");
+    set_price(&bed, "1000", "2000");
+    let body = r#"{"model":"api","messages":[],"max_tokens":10}"#;
+    bed.targets.then(json(USED));
+    let got = bed.ask(Method::POST, CHAT, Scope::Inference, body).await;
+    assert_eq!(got.status, 200, "{}", got.text());
+    assert_eq!(got.headers["x-ratelimit-limit-money"], "0.05");
+    // Reserved were one token read and ten written.
+    assert_eq!(got.headers["x-ratelimit-remaining-money"], "0.029");
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let path = format!("/api/keys/{}", caller(&bed));
+    let shown = bed.ask(Method::GET, &path, Scope::Admin, "").await.json();
+    let limit = &shown["limits"][0];
+    assert_eq!([&limit["money"], &limit["used"], &limit["left"]], [0.05, 0.011, 0.039]);
+    let line = r#"llmhub_limits_leased{unit="money"}"#;
+    assert_eq!(bed.metric(line).await, "0");
+    let got = bed.ask(Method::POST, CHAT, Scope::Inference, &body.replace("10", "20")).await;
+    got.is_error(429, "rate_limit_exceeded", "0.05 money per 1h is reached: 0.039 left, 0.041 asked for");
+    assert_eq!(got.json()["error"]["type"], "money");
+    let got = bed.ask(Method::POST, CHAT, Scope::Inference, &body.replace("10", "25")).await;
+    got.is_error(
+        429,
+        "rate_limit_exceeded",
+        "may take 0.051 money, more than this API key's whole limit of 0.05",
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn prices_are_set_listed_and_taken_away() {
+    let bed = Bed::new();
+    let ask = async |method, path: &str, body: &str| bed.ask(method, path, Scope::Admin, body).await;
+    let set = ask(Method::PUT, "/api/prices/org/m", r#"{"input":0.15,"output":0.6}"#).await.json();
+    assert_eq!([&set["model"], &set["input"], &set["output"]], [&json!("org/m"), &json!(0.15), &json!(0.6)]);
+    assert_eq!(bed.get("/api/prices").await.json()["prices"][0], set);
+    for (body, param, says) in [
+        (r#"{"input":-1,"output":1}"#, json!("input"), "write an amount"),
+        (r#"{"input":1,"output":0.0000001}"#, json!("output"), "six decimals"),
+        (r#"{"input":1,"output":2000000}"#, json!(null), "cost 1000000 at most"),
+        (r#"{"input":1}"#, json!("output"), "missing field"),
+    ] {
+        let got = ask(Method::PUT, "/api/prices/m", body).await;
+        got.is_error(400, "invalid_value", says);
+        assert_eq!(got.json()["error"]["param"], param, "{body}");
+    }
+    let gone = ask(Method::DELETE, "/api/prices/org/m", "").await.json();
+    assert_eq!(gone["deleted"], "org/m");
+    ask(Method::DELETE, "/api/prices/org/m", "").await.is_error(404, "not_found", "has no price");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_was_not_answered_gives_its_tokens_back() {
     let bed = limited(&["10req/1h", "5000tok/1h"]);
@@ -235,13 +294,15 @@ async fn what_is_wrong_with_a_limit_is_told_by_its_field() {
         bed.ask(Method::POST, "/api/keys", Scope::Admin, &body).await
     };
     for (limits, param, says) in [
-        (json!([{ "window": "1m" }]), "limits[0].requests", "either `requests` or `tokens`"),
-        (json!([{ "requests": 1, "tokens": 1, "window": "1m" }]), "limits[0].requests", "either"),
+        (json!([{ "window": "1m" }]), "limits[0].requests", "one of `requests`, `tokens` and `money`"),
+        (json!([{ "requests": 1, "tokens": 1, "window": "1m" }]), "limits[0].requests", "give one"),
         (
             json!([{ "requests": 1, "window": "1m" }, { "tokens": 0, "window": "1m" }]),
             "limits[1].tokens",
             "from 1",
         ),
+        (json!([{ "money": 0.0000001, "window": "1m" }]), "limits[0].money", "six decimals at most"),
+        (json!([{ "money": 0, "window": "1m" }]), "limits[0].money", "from 0.000001"),
         (json!([{ "requests": 1, "window": "32d" }]), "limits[0].window", "from 1s to 31d"),
         (json!([{ "requests": 1, "window": "soon" }]), "limits[0].window", "write 30s, 1m, 1h or 1d"),
         (

@@ -22,7 +22,7 @@ async fn health_and_readiness_need_no_key() {
     let health = bed.send(bare("/health")).await.json();
     assert_eq!(
         health,
-        json!({"status": "ok", "node": ME.to_string(), "version": "0.0.0+level.4", "leader_known": true, "mode": "normal", "degraded": null})
+        json!({"status": "ok", "node": ME.to_string(), "version": "0.0.0+level.5", "leader_known": true, "mode": "normal", "degraded": null})
     );
     assert_eq!(bed.send(bare("/ready")).await.status, 200);
     bed.gateway.drain();

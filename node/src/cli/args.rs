@@ -14,7 +14,7 @@ mod registries;
 mod rotations;
 mod scheduling;
 
-pub(crate) use registries::{KeyCommand, ProviderAdd, ProviderCommand, TokenCommand};
+pub(crate) use registries::{KeyCommand, PriceCommand, ProviderAdd, ProviderCommand, TokenCommand};
 pub(crate) use rotations::{AuthorityCommand, KeyRotation, RewrapArgs, RotateArgs, SecretsCommand};
 pub(crate) use scheduling::{
     DrainArgs, EventsArgs, MovesArgs, PolicyArgs, PolicyChange, QuotaCommand, RebalanceArgs,
@@ -94,6 +94,9 @@ pub(crate) enum Command {
     /// What tenants may ask for
     #[command(subcommand)]
     Quota(QuotaCommand),
+    /// What models cost, for limits in money
+    #[command(subcommand)]
+    Price(PriceCommand),
     /// Write what the cluster's decisions look at to a file, without any secret
     Export {
         /// The file, or - for standard output

@@ -1,12 +1,12 @@
-//! Providers, API keys and join tokens: adding, listing, taking away.
+//! Providers, prices, API keys and join tokens: adding, listing, taking away.
 
-use domain::KeyId;
-use domain::limit::{Limit, window_text};
+use domain::limit::{Limit, Unit, window_text};
+use domain::{KeyId, Money};
 use http::Method;
 use serde_json::{Value, json};
 
 use super::api::{Api, escape};
-use super::args::{KeyCommand, Named, ProviderAdd, ProviderCommand, TokenCommand};
+use super::args::{KeyCommand, Named, PriceCommand, ProviderAdd, ProviderCommand, TokenCommand};
 use super::failure::Failure;
 use super::output::{self, Column};
 use super::secret;
@@ -28,6 +28,8 @@ const KEYS: &[Column] = &[
     ("LIMITS", &["/limits"]),
     ("CREATED", &["/created_at"]),
 ];
+const PRICES: &[Column] =
+    &[("MODEL", &["/model"]), ("INPUT", &["/input"]), ("OUTPUT", &["/output"]), ("SET", &["/set_at"])];
 const TOKENS: &[Column] = &[
     ("ID", &["/id"]),
     ("USES LEFT", &["/uses_left"]),
@@ -159,22 +161,49 @@ async fn remove(
     super::print_one(&answer, target.access.json, &format!("{what} {name} is removed"))
 }
 
+/// `llmhub price`.
+///
+/// # Errors
+/// What the node said.
+pub(crate) async fn price(command: PriceCommand) -> Result<(), Failure> {
+    match command {
+        PriceCommand::Set { model, input, output, target } => {
+            let body = json!({ "input": input.to_number(), "output": output.to_number() });
+            let path = format!("/api/prices/{}", escape(&model));
+            let answer = Api::new(&target)?.call(Method::PUT, &path, Some(&body)).await?;
+            let line = format!("a million tokens of {model} cost {input} read and {output} written");
+            super::print_one(&answer, target.access.json, &line)
+        }
+        PriceCommand::List(target) => {
+            let answer = Api::new(&target)?.list("/api/prices", "prices").await?;
+            super::print_rows(&answer, target.access.json, "prices", PRICES)
+        }
+        PriceCommand::Remove { model, target } => {
+            remove(&Api::new(&target)?, &target, ("prices", "the price of"), &model).await
+        }
+    }
+}
+
 /// Limits as requests have them.
 fn limits(limits: &[Limit]) -> Value {
-    let each =
-        |limit: &Limit| json!({ limit.unit.as_str(): limit.amount, "window": window_text(limit.window_ms) });
+    let each = |limit: &Limit| {
+        let amount = match limit.unit {
+            Unit::Requests | Unit::Tokens => json!(limit.amount),
+            Unit::Money => json!(Money(limit.amount).to_number()),
+        };
+        json!({ limit.unit.as_str(): amount, "window": window_text(limit.window_ms) })
+    };
     limits.iter().map(each).collect()
 }
 
 /// A key's limits as people write them, each after what is used of it.
 fn used_of(key: &Value) -> String {
     let text = |limit: &Value| {
-        let (amount, unit) = match &limit["requests"] {
-            Value::Null => (&limit["tokens"], "tok"),
-            amount => (amount, "req"),
-        };
-        let (used, window) = (output::plain(&limit["used"]), output::plain(&limit["window"]));
-        format!("{used} of {amount}{unit}/{window}")
+        let of = |unit: &Unit| limit.get(unit.as_str()).is_some();
+        let unit = Unit::ALL.into_iter().find(of).unwrap_or(Unit::Requests);
+        let [amount, used, window] =
+            [unit.as_str(), "used", "window"].map(|field| output::plain(&limit[field]));
+        format!("{used} of {amount}{}/{window}", unit.short())
     };
     output::rows(key, "limits").iter().map(text).collect::<Vec<_>>().join(", ")
 }

@@ -7,8 +7,8 @@ use clap::Args;
 
 use super::args::{
     AdminCommand, AuthorityCommand, BackupCommand, Cli, Command, ConfigCommand, DeploymentCommand,
-    KeyCommand, KeyRotation, NodeAction, ProviderCommand, QuotaCommand, RecoverArgs, RewrapArgs, SECRET,
-    SecretsCommand, TokenCommand,
+    KeyCommand, KeyRotation, NodeAction, PriceCommand, ProviderCommand, QuotaCommand, RecoverArgs,
+    RewrapArgs, SECRET, SecretsCommand, TokenCommand,
 };
 use super::failure::Failure;
 
@@ -148,6 +148,11 @@ fn asks(command: &mut Command) -> Option<(&mut Option<String>, &mut Access)> {
             QuotaCommand::Set { target, .. }
             | QuotaCommand::List(target)
             | QuotaCommand::Remove { target, .. },
+        ) => target,
+        Command::Price(
+            PriceCommand::Set { target, .. }
+            | PriceCommand::List(target)
+            | PriceCommand::Remove { target, .. },
         ) => target,
         Command::Secrets(SecretsCommand::Rotate(how)) | Command::Gossip(KeyRotation::Rotate(how)) => {
             &mut how.target

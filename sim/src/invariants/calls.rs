@@ -24,7 +24,7 @@ pub(super) fn hung(evidence: &Evidence<'_>) -> Vec<String> {
             What::Hang { .. }
                 | What::Chat { ended: Ended::Hung, .. }
                 | What::Stream { ended: Ended::Hung, .. }
-                | What::Limited { ended: Ended::Hung }
+                | What::Limited { ended: Ended::Hung, .. }
         );
         hung && evidence.outages.was_up(entry.node, entry.start, entry.end)
     };

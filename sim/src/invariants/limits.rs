@@ -1,16 +1,30 @@
 //! A key's limit holds over the whole cluster: whoever was cut off or died, its nodes let no more calls through than it says.
-//! It counts requests, for which nothing may be overspent.
+//! One key's counts requests, the other's money, of which no call takes more than was reserved for it: nothing may be overspent.
+
+use domain::limit::Unit;
 
 use super::Evidence;
 use crate::history::{Ended, What};
-use crate::workload::LIMIT;
+use crate::workload::{LIMIT, PAID};
 
-/// That more calls were answered than the limit allows.
+/// That more calls were answered than a limit allows, or that they wrote more tokens than there was money for.
 pub(super) fn exceeded(evidence: &Evidence<'_>) -> Vec<String> {
-    let answered = |what: &What| matches!(what, What::Limited { ended: Ended::Well });
-    let through = evidence.entries.iter().filter(|entry| answered(&entry.what)).count() as u64;
-    let told = format!("a key that may make {LIMIT} calls was answered {through}");
-    (through > LIMIT).then_some(told).into_iter().collect()
+    let (mut calls, mut paid) = (0, 0);
+    for entry in evidence.entries {
+        match &entry.what {
+            What::Limited { by: Unit::Money, tokens, ended: Ended::Well } => paid += tokens,
+            What::Limited { ended: Ended::Well, .. } => calls += 1,
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    if calls > LIMIT {
+        found.push(format!("a key that may make {LIMIT} calls was answered {calls}"));
+    }
+    if paid > PAID {
+        found.push(format!("a key with money for {PAID} tokens was written {paid}"));
+    }
+    found
 }
 
 #[cfg(test)]
@@ -19,15 +33,22 @@ mod tests {
     use crate::history::{Entry, Outages};
     use crate::scenario::s;
 
+    fn entry(by: Unit, ended: Ended) -> Entry {
+        Entry { node: 0, start: s(1), end: s(2), what: What::Limited { by, tokens: 4, ended } }
+    }
+
+    fn count(entries: &[Entry]) -> usize {
+        exceeded(&Evidence { entries, outages: &Outages::default(), held: None }).len()
+    }
+
     #[test]
     fn only_answered_calls_count() {
-        let entry = |ended| Entry { node: 0, start: s(1), end: s(2), what: What::Limited { ended } };
-        let mut entries: Vec<Entry> = (0..LIMIT).map(|_| entry(Ended::Well)).collect();
-        entries.push(entry(Ended::Status(429)));
-        let outages = Outages::default();
-        let count = |entries: &[Entry]| exceeded(&Evidence { entries, outages: &outages, held: None }).len();
-        assert_eq!(count(&entries), 0);
-        entries.push(entry(Ended::Well));
-        assert_eq!(count(&entries), 1);
+        for (by, allowed) in [(Unit::Requests, LIMIT), (Unit::Money, PAID / 4)] {
+            let mut entries: Vec<Entry> = (0..allowed).map(|_| entry(by, Ended::Well)).collect();
+            entries.push(entry(by, Ended::Status(429)));
+            assert_eq!(count(&entries), 0);
+            entries.push(entry(by, Ended::Well));
+            assert_eq!(count(&entries), 1);
+        }
     }
 }

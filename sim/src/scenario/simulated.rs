@@ -76,8 +76,8 @@ fn limit_reached() -> Scenario {
         .for_at_least(s(24))
 }
 
-/// Keys are replaced while a node is away and another one comes. Later one is taken out that knows a new key already, while
-/// the others wait for one that died before it could take it in.
+/// Keys are replaced while a node is away and another one comes. Later one leaves that knows a new key already, while the
+/// others wait for one that died before it could take it in.
 fn keys_rotated_apart() -> Scenario {
     busy(4)
         .spares(1)
@@ -89,7 +89,7 @@ fn keys_rotated_apart() -> Scenario {
         .at(s(16), Fault::Restart(Who::Node(2)))
         .at(s(22), Fault::Kill(Who::Node(2)))
         .at(ms(22_500), Fault::Rotate(Kind::Gossip))
-        .at(s(24), Fault::Remove(Who::Node(3)))
+        .at(s(24), Fault::Leave(Who::Node(3)))
         .at(s(30), Fault::Restart(Who::Node(2)))
         .for_at_least(s(36))
 }

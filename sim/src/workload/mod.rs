@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use crate::history::{Entry, History, What};
 use crate::scenario::Load;
 pub use exchange::{Ask, Reply};
-pub use limited::LIMIT;
+pub use limited::{LIMIT, PAID};
 pub use wire::net::BoxIo;
 
 /// How long a client waits for a whole answer, or for the next piece of a stream. Longer than any limit of a node.
@@ -88,8 +88,10 @@ impl Clients {
                     self.pace(*per_second, move |clients| probes::probe(clients, model.clone()));
                 }
                 Load::Limited(model, per_second) => {
-                    let (model, key) = (model.clone(), Arc::new(limited::Key::default()));
-                    self.pace(*per_second, move |clients| limited::chat(clients, model.clone(), key.clone()));
+                    let (model, keys) = (model.clone(), Arc::new(limited::Keys::default()));
+                    self.pace(*per_second, move |clients| {
+                        limited::chat(clients, model.clone(), keys.clone())
+                    });
                 }
                 Load::Streams(model, at_a_time) => {
                     (0..*at_a_time).for_each(|_| self.keep_streaming(model.clone()));

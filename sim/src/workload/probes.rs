@@ -13,9 +13,11 @@ pub(super) async fn probe(clients: Clients, model: String) {
     let (node, start) = (clients.any_node(), clients.outside.now());
     let Some(before) = degraded_for(&clients, node).await else { return };
     let chat = json!({ "model": model, "max_tokens": 4, "messages": [{ "role": "user", "content": "are you there?" }] });
-    let chat = clients.ask(node, &Ask::post("/v1/chat/completions", chat)).await;
-    let read = clients.ask(node, &Ask::get("/api/nodes")).await;
-    let change = clients.ask(node, &Ask::put(VALUE, json!({ "value": format!("{start:?}") }))).await;
+    let chat = Ask::post("/v1/chat/completions", chat);
+    let (read, change) = (Ask::get("/api/nodes"), Ask::put(VALUE, json!({ "value": format!("{start:?}") })));
+    // At once: one that waits in vain for a majority must not outlast the outage for the others.
+    let (chat, read, change) =
+        tokio::join!(clients.ask(node, &chat), clients.ask(node, &read), clients.ask(node, &change));
     let Some(after) = degraded_for(&clients, node).await else { return };
     let took = u64::try_from((clients.outside.now() - start).as_millis()).unwrap_or(u64::MAX);
     // A node that heard from a majority meanwhile has not been degraded for as long as this took.

@@ -1,11 +1,13 @@
-//! Limits over the whole cluster: what a window has left, what a node is granted of it, and (in [`pool`]) what a node
-//! admits from its lease and asks for. All leases of a window together never exceed the limit, so nothing that happens to
+//! Limits over the whole cluster: what a window has left, what a node is granted of it, (in [`need`]) what a call takes of
+//! it, and (in [`pool`]) what a node admits from its lease and asks for. All leases of a window together never exceed the limit, so nothing that happens to
 //! nodes or to the network lets more through; what a lost node held counts as used until the window ends.
 
+pub mod need;
 pub mod pool;
 
 use crate::ids::Millis;
 use crate::limit::{Ask, Counter, Limit};
+pub use need::{Need, Used};
 pub use pool::{Hold, Pool};
 
 /// The beginning of the window that a moment lies in.
@@ -76,13 +78,29 @@ pub enum Answer {
     Parts(u64),
 }
 
+/// The tokens that a call reads and writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tokens {
+    /// Read.
+    pub prompt: u64,
+    /// Written.
+    pub completion: u64,
+}
+
+impl Tokens {
+    /// All of them.
+    pub fn all(self) -> u64 {
+        self.prompt.saturating_add(self.completion)
+    }
+}
+
 /// The tokens that a call counts as, once it is over: what the answer told; else a token for each part that passed, beside
-/// the question's; else all that was reserved, so that nothing is used for nothing.
-pub fn tokens_used(told: Option<u64>, answer: Answer, prompt: u64, reserved: u64) -> u64 {
+/// the question's. `None` is all that was reserved, so that nothing is used for nothing.
+pub fn tokens_used(told: Option<Tokens>, answer: Answer, prompt: u64) -> Option<Tokens> {
     match (told, answer) {
-        (Some(told), _) => told,
-        (None, Answer::None) => 0,
-        (None, Answer::Whole) => reserved,
-        (None, Answer::Parts(parts)) => prompt.saturating_add(parts),
+        (Some(told), _) => Some(told),
+        (None, Answer::None) => Some(Tokens::default()),
+        (None, Answer::Whole) => None,
+        (None, Answer::Parts(parts)) => Some(Tokens { prompt, completion: parts }),
     }
 }

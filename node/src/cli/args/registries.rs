@@ -1,6 +1,7 @@
 //! The shape of the commands about providers, API keys and join tokens.
 
 use clap::{Args, Subcommand};
+use domain::Money;
 use domain::limit::Limit;
 
 use super::{Named, SECRET, Target};
@@ -55,7 +56,7 @@ pub(crate) enum KeyCommand {
         /// What it allows: inference, read, deploy or admin; may be given several times (default: inference)
         #[arg(long, value_parser = ["inference", "read", "deploy", "admin"])]
         scope: Vec<String>,
-        /// What it may use over the whole cluster, such as 100req/1m or 50000tok/1h; may be given several times
+        /// What it may use over the whole cluster, such as 100req/1m, 50000tok/1h or 2.5money/1d; may be given several times
         #[arg(long, value_name = "LIMIT")]
         limit: Vec<Limit>,
         #[command(flatten)]
@@ -69,7 +70,7 @@ pub(crate) enum KeyCommand {
     Limit {
         /// Its name or id
         name: String,
-        /// What it may use over the whole cluster, such as 100req/1m or 50000tok/1h: `req` or `tok`, and a window in s, m, h or d
+        /// What it may use over the whole cluster, such as 100req/1m, 50000tok/1h or 2.5money/1d: `req`, `tok` or `money`, and a window in s, m, h or d
         #[arg(value_name = "LIMIT", required_unless_present = "none")]
         limit: Vec<Limit>,
         /// Take all its limits away
@@ -80,6 +81,33 @@ pub(crate) enum KeyCommand {
     },
     /// Revoke a key
     Revoke(Named),
+}
+
+/// `llmhub price`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PriceCommand {
+    /// Set what a million tokens of a model cost: it holds for calls from then on
+    Set {
+        /// The model, by the name clients ask for
+        model: String,
+        /// Price of a million tokens read, such as 0.15
+        #[arg(long, value_name = "MONEY")]
+        input: Money,
+        /// Price of a million tokens written
+        #[arg(long, value_name = "MONEY")]
+        output: Money,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// List prices
+    List(Target),
+    /// Take a model's price away: keys with a limit in money cannot call it any more
+    Remove {
+        /// The model
+        model: String,
+        #[command(flatten)]
+        target: Target,
+    },
 }
 
 /// `llmhub token`.
