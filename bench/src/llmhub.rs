@@ -6,13 +6,13 @@ use crate::child::{Child, POLL_PAUSE, READY_DEADLINE, find_program, free_ports};
 use crate::control;
 use crate::load::{Call, Connection};
 use crate::nginx::wait_healthy;
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use http::Method;
 use serde_json::{Value, json};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// What to do where it is missing.
@@ -83,6 +83,17 @@ impl Cluster {
     pub async fn join(&mut self) -> anyhow::Result<()> {
         self.grow().await?;
         self.wait_for_chat(MODEL).await
+    }
+
+    /// Runs a command of the command line against the first node; an error shows what it said.
+    pub fn command(&self, args: &[&str]) -> anyhow::Result<()> {
+        let url = format!("http://{}", self.nodes[0].http);
+        let mut command = Command::new(&self.program);
+        command.args(args).env("LLMHUB_URL", url).env("LLMHUB_KEY", &self.key).stdin(Stdio::null());
+        let ran = command.output().with_context(|| format!("start {}", self.program.display()))?;
+        let said = String::from_utf8_lossy(&ran.stderr);
+        ensure!(ran.status.success(), "llmhub {} failed: {}", args.join(" "), said.trim());
+        Ok(())
     }
 
     /// Waits until so many nodes vote.

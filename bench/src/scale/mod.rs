@@ -6,6 +6,7 @@
 mod ask;
 mod fill;
 mod look;
+mod restore;
 mod tables;
 
 use crate::child::{Child, free_ports};
@@ -77,6 +78,20 @@ pub struct Chats {
     pub cpu: Duration,
 }
 
+/// A backup of everything, and its restore into a new cluster. Every row came back byte by byte.
+#[derive(Debug, Clone, Copy)]
+pub struct Restored {
+    /// Nodes of the new cluster.
+    pub nodes: usize,
+    pub rows: usize,
+    pub backup: Duration,
+    /// Another one, when nothing had changed.
+    pub again: Duration,
+    /// Reading and opening both.
+    pub verify: Duration,
+    pub restore: Duration,
+}
+
 /// Everything that was measured.
 #[derive(Debug, Clone, Default)]
 pub struct Figures {
@@ -86,6 +101,7 @@ pub struct Figures {
     /// Until a node that was stopped, or killed, is ready again, and until a fourth one is; each with when it had all there was.
     pub starts: Vec<(&'static str, Duration, Duration)>,
     pub chats: Option<(Chats, Chats)>,
+    pub restored: Option<Restored>,
 }
 
 /// Starts three nodes, measures, and stops them.
@@ -117,6 +133,8 @@ pub async fn run(llmhub: &Path, plan: Plan) -> anyhow::Result<Figures> {
     progress("chats, beside an empty cluster");
     let empty = three_nodes(llmhub, &folder.path().join("small"), upstream).await?;
     figures.chats = Some(look::chats(&cluster, &empty).await?);
+    drop(empty);
+    figures.restored = Some(restore::restore(llmhub, folder.path(), &cluster).await?);
     Ok(figures)
 }
 

@@ -1,6 +1,6 @@
 //! The figures as Markdown tables, with their units.
 
-use super::{Asked, Chats, Figures, Filled, Tenth, Weight};
+use super::{Asked, Chats, Figures, Filled, Restored, Tenth, Weight};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -13,6 +13,9 @@ pub fn render(conditions: &[(String, String)], figures: &Figures) -> String {
     asked(&mut out, &figures.asked);
     if let Some((large, empty)) = figures.chats {
         chats(&mut out, large, empty);
+    }
+    if let Some(all) = figures.restored {
+        restored(&mut out, all);
     }
     out.push_str("\nConditions: ");
     let told: Vec<String> = conditions.iter().map(|(label, value)| format!("{label}: {value}")).collect();
@@ -98,6 +101,23 @@ fn chats(out: &mut String, large: Chats, empty: Chats) {
     let ratio = |of: fn(&Chats) -> Duration| of(&large).as_secs_f64() / of(&empty).as_secs_f64();
     let (p50, p99, cpu) = (ratio(|c| c.p50), ratio(|c| c.p99), ratio(|c| c.cpu));
     put(out, format_args!("| ratio | {p50:.2} × | {p99:.2} × | {cpu:.2} × |\n"));
+}
+
+fn restored(out: &mut String, all: Restored) {
+    let Restored { nodes, rows, backup, again, verify, restore } = all;
+    head(
+        out,
+        &[
+            "rows",
+            "backup",
+            "another, nothing changed",
+            "both verified",
+            "restore into a new cluster",
+            "rows that differ",
+        ],
+    );
+    let [backup, again, verify, restore] = [backup, again, verify, restore].map(span);
+    put(out, format_args!("| {rows} | {backup} | {again} | {verify} | of {nodes} nodes: {restore} | 0 |\n"));
 }
 
 fn span(took: Duration) -> String {
