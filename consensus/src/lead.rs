@@ -234,7 +234,9 @@ impl Consensus {
 
     /// Proposes on this node, if it leads.
     pub(crate) async fn propose_here(&self, body: Bytes) -> Result<Done, Error> {
-        let (record, envelope) = Record::take(body, self.inner.time.now(), self.inner.config.level)?;
+        let (record, mut envelope) = Record::take(body, self.inner.time.now(), self.inner.config.level)?;
+        // An older program may not know what the command it passes on holds.
+        envelope.version = envelope.version.max(envelope.command.level());
         // Here and not only when it is applied: an older program must not even find it in its log.
         if let Err(reject) = self.inner.board.admits(&envelope) {
             return Ok(Done { outcome: Err(reject), index: None });

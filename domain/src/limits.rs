@@ -61,6 +61,8 @@ pub const LIMIT_WINDOW_MIN_MS: Millis = 1_000;
 pub const LIMIT_WINDOW_MAX_MS: Millis = 31 * 86_400_000;
 /// Tokens that an answer is assumed to have when its client does not say how many it may have.
 pub const OUTPUT_TOKENS_ASSUMED: u64 = 1_024;
+/// Tokens read, or written, that one call counts as at most, whatever its answer tells.
+pub const CALL_TOKENS_MAX: u64 = 1_000_000_000;
 /// Counters one command may ask for.
 pub const ASKS_MAX: usize = 256;
 

@@ -1,20 +1,35 @@
 //! Tokens used, found without reading a whole answer.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// How far from an answer's end its usage is looked for, in bytes. Servers write it after the choices.
 const WINDOW: usize = 8 * 1024;
 const KEY: &[u8] = b"\"usage\"";
 
 /// Tokens that a call used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
     /// Tokens read.
-    #[serde(default)]
     pub prompt_tokens: u64,
     /// Tokens written; none for embeddings.
-    #[serde(default)]
     pub completion_tokens: u64,
+}
+
+/// As servers write it, each with what it has.
+#[derive(Deserialize)]
+struct Told {
+    prompt_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
+    total_tokens: Option<u64>,
+}
+
+impl Told {
+    /// What it tells; nothing where the tokens read are not among it.
+    fn usage(&self) -> Option<Usage> {
+        let completion_tokens = self.completion_tokens.unwrap_or(0);
+        let rest = self.total_tokens.map(|total| total.saturating_sub(completion_tokens));
+        Some(Usage { prompt_tokens: self.prompt_tokens.or(rest)?, completion_tokens })
+    }
 }
 
 /// The usage of a plain answer or of one event's data, if it tells.
@@ -27,10 +42,10 @@ pub fn usage_of(json: &[u8]) -> Option<Usage> {
         let at = floor + json[floor..end].windows(KEY.len()).rposition(|w| w == KEY)?;
         let rest = json[at + KEY.len()..].trim_ascii_start();
         if let Some(value) = rest.strip_prefix(b":")
-            && let Some(Ok(Some(usage))) =
-                serde_json::Deserializer::from_slice(value).into_iter::<Option<Usage>>().next()
+            && let Some(Ok(Some(told))) =
+                serde_json::Deserializer::from_slice(value).into_iter::<Option<Told>>().next()
         {
-            return Some(usage);
+            return told.usage();
         }
         end = at;
     }
@@ -55,5 +70,11 @@ mod tests {
         assert_eq!(usage_of(b""), None);
         let embeddings = Some(Usage { prompt_tokens: 4, completion_tokens: 0 });
         assert_eq!(usage_of(br#"{"usage":{"prompt_tokens":4,"total_tokens":4}}"#), embeddings);
+        assert_eq!(usage_of(br#"{"usage":{"total_tokens":4}}"#), embeddings);
+        for nothing in
+            [r#"{"usage":{}}"#, r#"{"usage":{"input_tokens":4}}"#, r#"{"usage":{"completion_tokens":4}}"#]
+        {
+            assert_eq!(usage_of(nothing.as_bytes()), None, "{nothing}");
+        }
     }
 }

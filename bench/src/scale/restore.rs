@@ -38,8 +38,7 @@ pub(super) async fn restore(llmhub: &Path, folder: &Path, large: &Cluster) -> an
     // The key of the new cluster that was used for it stays.
     ensure!(
         (missing, added) == (0, 1),
-        "{missing} rows are missing or changed, {} came from nowhere",
-        added - 1
+        "{missing} rows are missing or changed, and {added} are new where only the key that was used may be"
     );
     Ok(Restored { nodes: NODES, rows: before.len(), backup, again, verify, restore })
 }

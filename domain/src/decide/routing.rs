@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{DeploymentId, Epoch, NodeId, ProviderName};
 use crate::tables::deployment::{Deployment, Desired, Phase, Replica};
 use crate::tables::node::{Node, Standing};
+use crate::tables::price::Rates;
 use crate::view::{Health, View};
 
 /// At most this share of the nodes is left out of routing for being suspect, in percent: when more seem gone, the
@@ -98,6 +99,12 @@ pub fn named_provider<'a>(view: &'a View, model: &'a str) -> Option<(&'a Provide
     let (provider, rest) = model.split_once('/')?;
     let name = view.state.providers_of(rest).find(|name| name.as_str() == provider)?;
     Some((name, rest))
+}
+
+/// What tokens of `model` cost, if that was said: of this name, or of the one that `provider/model` has there.
+pub fn rates(view: &View, model: &str) -> Option<Rates> {
+    let of = |name: &str| view.state.prices.get(&name.to_owned()).map(|price| price.rates);
+    of(model).or_else(|| of(named_provider(view, model)?.1))
 }
 
 /// Whether a call under way at a replica is given up, because its node is gone. A node that is heard of, or that stops in

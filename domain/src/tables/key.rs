@@ -143,7 +143,9 @@ impl Command {
     pub(crate) fn level(&self) -> u16 {
         match self {
             Command::Create { .. } | Command::Revoke(_) => 1,
-            Command::CreateWith { limits, .. } | Command::SetLimits { limits, .. } => limit::level(limits),
+            Command::CreateWith { limits, .. } | Command::SetLimits { limits, .. } => {
+                limit::LEVEL.max(limit::level_of(limits))
+            }
         }
     }
 }

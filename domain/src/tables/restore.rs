@@ -43,12 +43,11 @@ impl RawRow {
     }
 
     /// The feature level from which there are such rows.
-    fn level(&self) -> u16 {
+    pub fn level(&self) -> u16 {
         match self.key.split_first() {
             Some((&Price::TABLE, _)) => price::LEVEL,
-            Some((&Key::TABLE, key)) => {
-                open::<Key>(key, &self.value).map_or(LEVEL, |(_, key)| limit::level(&key.limits))
-            }
+            Some((&Key::TABLE, key)) => open::<Key>(key, &self.value)
+                .map_or(LEVEL, |(_, key)| LEVEL.max(limit::level_of(&key.limits))),
             _ => LEVEL,
         }
     }
@@ -404,6 +403,10 @@ fn put_all(state: &mut State, backup: &str, rows: &[RawRow], ctx: &mut Context<'
 fn put(state: &mut State, row: &RawRow, base: u64, ctx: &mut Context<'_>) -> Result<(), String> {
     let Some((table, key)) = row.key.split_first() else { return Err("it has no key".to_owned()) };
     let unreadable = |e: LoadError| e.to_string();
+    // Programs that know no such rows neither stamp commands with them as new, nor take them.
+    if state.level() < price::LEVEL && row.level() >= price::LEVEL {
+        return Err(format!("it takes feature level {}: upgrade every node first", row.level()));
+    }
     match *table {
         Model::TABLE => model::restore(state, open(key, &row.value).map_err(unreadable)?, ctx),
         Deployment::TABLE => {

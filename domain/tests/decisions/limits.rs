@@ -545,6 +545,15 @@ fn prices_are_kept_and_go_into_backups() {
     assert_eq!(fate(row.key[0]), Some(Fate::Kept("prices")));
     let rows = restore::Command::Rows { backup: "b".into(), rows: vec![row] };
     assert_eq!(Command::Restore(rows).level(), price::LEVEL, "older nodes know no such row");
+    let key = create(&["1money/1d"]);
+    let plain = create(&[]);
+    for (command, level) in [(&key, price::LEVEL), (&plain, 1), (&set("m", rates), price::LEVEL)] {
+        assert_eq!(command.level(), level);
+    }
+    world.apply(plain).unwrap();
+    let keys = restore::page(&world.state, &[], 1 << 20).into_iter().filter(|row| row.key[0] == 5);
+    let rows = restore::Command::Rows { backup: "b".into(), rows: keys.collect() };
+    assert_eq!(Command::Restore(rows).level(), 2, "keys without limits come back into any cluster");
     world.apply(remove()).unwrap();
     assert_eq!(world.apply(remove()), Err(Reject::Price(price::Reject::Unknown("org/m".into()))));
     for (model, rates, says) in [

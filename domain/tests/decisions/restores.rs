@@ -2,13 +2,14 @@
 
 use domain::config::{self, Expect};
 use domain::key::Scope;
+use domain::price::{self, Rates};
 use domain::provider::{Kind, Provider};
 use domain::restore::{self, Command as Step, Fate, RawRow, Reject as Refused};
 use domain::secret::{Sealed, Secret, data_key_name};
 use domain::table::LoadError;
 use domain::{
-    Command, Incarnation, KeyId, ModelId, NodeId, Outcome, Reject, Reply, State, deployment, key, model,
-    node, provider, secret,
+    Command, Envelope, Incarnation, KeyId, ModelId, NodeId, Outcome, Reject, Reply, RequestId, State,
+    deployment, key, model, node, provider, secret,
 };
 
 use crate::world::{World, a_spec};
@@ -55,6 +56,8 @@ fn in_use() -> World {
     world.apply(a_key("app", 2)).unwrap();
     let value = config::Command::Put { key: "k".into(), bytes: vec![0, 255], expect: Expect::Absent };
     world.apply(Command::Config(value)).unwrap();
+    let rates = Rates { input: 1, output: 2 };
+    world.apply(Command::Price(price::Command::Set { model: "gpt".into(), rates })).unwrap();
     world
 }
 
@@ -100,7 +103,32 @@ fn pages_of_any_size_hold_the_same_rows_without_what_is_the_clusters_own() {
     assert_eq!(pages(&old.state, 300), all);
     assert!(all.windows(2).all(|pair| pair[0].key < pair[1].key));
     let tables: Vec<u8> = all.iter().map(|row| row.key[0]).collect();
-    assert_eq!(tables, [2, 3, 3, 3, 4, 5, 5, 12], "a model, deployments, a provider, keys, a value");
+    assert_eq!(
+        tables,
+        [2, 3, 3, 3, 4, 5, 5, 12, 18],
+        "a model, deployments, a provider, keys, a value, a price"
+    );
+}
+
+#[test]
+fn rows_that_older_programs_do_not_know_stay_out_until_every_node_does() {
+    let old = in_use();
+    let mut new = World::new();
+    let version = domain::level::stamp("0", price::LEVEL - 1);
+    let node = node::Node { version, ..crate::world::a_node(9, "c", 0) };
+    new.apply(Command::Node(node::Command::Join(node))).unwrap();
+    let Ok(Reply::Key(first)) = new.apply(a_key("first", 9)) else { panic!() };
+    new.apply(begin(&old, first, false)).unwrap();
+    let all = pages(&old.state, usize::MAX);
+    let (prices, others): (Vec<RawRow>, Vec<RawRow>) = all.into_iter().partition(|row| row.key[0] == 18);
+    new.apply(rows(&others)).unwrap();
+    let known = price::LEVEL - 1;
+    assert_eq!(new.apply(rows(&prices)), Err(Reject::TooNew { version: price::LEVEL, known }));
+    // As an older program passes it on, which does not know what is in it.
+    let stamped = Envelope { version: 2, ..Envelope::new(RequestId(77), rows(&prices)) };
+    let reason = row_refused(new.state.apply(new.index + 1, &stamped, &mut Vec::new()));
+    assert!(reason.contains("upgrade every node"), "{reason}");
+    assert!(new.state.prices.is_empty());
 }
 
 #[test]

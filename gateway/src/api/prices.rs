@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use domain::limits::PRICE_MAX;
 use domain::price::{Command, Price, Rates};
 use domain::{Command as Change, Money};
 use serde::Deserialize;
@@ -40,8 +41,12 @@ pub(crate) async fn set(
     Shaped(ask): Shaped<PriceRequest>,
 ) -> Answer {
     let rate = |field: &str, number: f64| {
-        let rate = Money::from_number(number);
-        rate.map(|rate| rate.0).map_err(|hint| Problem::bad_param(field, format!("{field}: {hint}")))
+        let wrong = |hint: &str| Problem::bad_param(field, format!("{field}: {hint}"));
+        match Money::from_number(number) {
+            Ok(Money(rate)) if rate <= PRICE_MAX => Ok(rate),
+            Ok(_) => Err(wrong(&format!("a million tokens cost {} at most", Money(PRICE_MAX)))),
+            Err(hint) => Err(wrong(hint)),
+        }
     };
     let rates = Rates { input: rate("input", ask.input)?, output: rate("output", ask.output)? };
     changes.commit(&app, Change::Price(Command::Set { model: model.clone(), rates })).await?;

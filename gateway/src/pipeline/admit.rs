@@ -9,11 +9,14 @@ use actors::ports::Body;
 use adapters::{Call, Usage};
 use domain::Millis;
 use domain::decide::limiter::{Answer, Need, Tokens, Used, tokens_used};
+use domain::decide::routing::{self, Reason as Unserved};
 use domain::key::Key;
 use domain::limit::{Unit, window_text};
+use domain::limits::CALL_TOKENS_MAX;
 use domain::price::Rates;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
+use super::no_target;
 use crate::inner::Inner;
 use crate::metrics::Outcome;
 use crate::problem::{Problem, RETRY_SOON};
@@ -52,7 +55,9 @@ impl Claim {
 
     /// The answer told what it used.
     pub(super) fn used(&mut self, usage: Usage) {
-        self.told = Some(Tokens { prompt: usage.prompt_tokens, completion: usage.completion_tokens });
+        let [prompt, completion] =
+            [usage.prompt_tokens, usage.completion_tokens].map(|tokens| tokens.min(CALL_TOKENS_MAX));
+        self.told = Some(Tokens { prompt, completion });
     }
 
     /// The call is over.
@@ -78,11 +83,8 @@ pub(super) async fn admit(
     key: &Key,
     call: &Call,
 ) -> Result<(Claim, Vec<Standing>), Response<Body>> {
-    let price = inner.deps.view.peek().state.prices.get(&call.model).map(|price| price.rates);
-    if price.is_none() && key.limits.iter().any(|limit| limit.unit == Unit::Money) {
-        return Err(unpriced(&call.model).into_answer());
-    }
-    let (prompt, rates) = (call.prompt_estimate(), price.unwrap_or_default());
+    let rates = rates(inner, key, &call.model).map_err(Problem::into_answer)?;
+    let prompt = call.prompt_estimate();
     match inner.deps.limiter.admit(key, Need::new(prompt, call.output_max, rates)).await {
         Ok(Admitted { reservation, standings }) => {
             inner.metrics.admitted.add(1);
@@ -96,13 +98,27 @@ pub(super) async fn admit(
     }
 }
 
-/// What nobody said the price of cannot be counted in money.
+/// What the model's tokens cost. What nobody said the price of cannot be counted in money.
+fn rates(inner: &Inner, key: &Key, model: &str) -> Result<Rates, Problem> {
+    let view = inner.deps.view.peek();
+    match routing::rates(&view, model) {
+        Some(rates) => Ok(rates),
+        None if key.limits.iter().all(|limit| limit.unit != Unit::Money) => Ok(Rates::default()),
+        None => Err(match routing::targets(&view, model) {
+            Err(reason @ Unserved::UnknownModel) => no_target(model, &reason),
+            _ => unpriced(model),
+        }),
+    }
+}
+
 fn unpriced(model: &str) -> Problem {
     let message = format!(
         "this API key has a limit in money, and model `{model}` has no price: have one set with `llmhub price set`, or \
          ask for a model that has one"
     );
-    Problem::new(StatusCode::FORBIDDEN, "insufficient_permissions", "model_not_priced", message)
+    let problem =
+        Problem::new(StatusCode::FORBIDDEN, "insufficient_permissions", "model_not_priced", message);
+    Problem { param: Some("model".to_owned()), ..problem }
 }
 
 fn refused(refusal: Refusal) -> Response<Body> {

@@ -183,6 +183,33 @@ async fn a_limit_in_money_counts_what_tokens_cost_as_the_call_began() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_price_holds_for_calls_that_begin_after_it_was_set() {
+    let bed = limited(&["5money/1h"]);
+    set_price(&bed, "1000", "2000");
+    let left = async || {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let path = format!("/api/keys/{}", caller(&bed));
+        bed.ask(Method::GET, &path, Scope::Admin, "").await.json()["limits"][0]["left"].clone()
+    };
+    bed.targets.then(events(vec![Piece::Bytes(ONE), Piece::Bytes(ONE), Piece::Bytes(DONE)]));
+    let answer = bed.stream("api").await;
+    bed.apply(Command::Price(price::Command::Remove("api".into())));
+    rest(answer).await;
+    // One token read, two events written.
+    assert_eq!(left().await, 4.995);
+    bed.chat("api").await.is_error(403, "model_not_priced", "has no price");
+    bed.chat("unknown").await.is_error(404, "model_not_found", "does not exist");
+    set_price(&bed, "1000", "2000");
+    bed.targets.then(json(USED));
+    assert_eq!(bed.chat("a/api").await.status, 200, "by the name of the model there");
+    assert_eq!(left().await, 4.984);
+    bed.targets.then(json("{}"));
+    let body = r#"{"model":"api","messages":[],"max_tokens":10}"#;
+    bed.ask(Method::POST, CHAT, Scope::Inference, body).await;
+    assert_eq!(left().await, 4.963, "what does not tell costs what was reserved");
+}
+
+#[tokio::test(start_paused = true)]
 async fn prices_are_set_listed_and_taken_away() {
     let bed = Bed::new();
     let ask = async |method, path: &str, body: &str| bed.ask(method, path, Scope::Admin, body).await;
@@ -192,7 +219,7 @@ async fn prices_are_set_listed_and_taken_away() {
     for (body, param, says) in [
         (r#"{"input":-1,"output":1}"#, json!("input"), "write an amount"),
         (r#"{"input":1,"output":0.0000001}"#, json!("output"), "six decimals"),
-        (r#"{"input":1,"output":2000000}"#, json!(null), "cost 1000000 at most"),
+        (r#"{"input":1,"output":2000000}"#, json!("output"), "cost 1000000 at most"),
         (r#"{"input":1}"#, json!("output"), "missing field"),
     ] {
         let got = ask(Method::PUT, "/api/prices/m", body).await;

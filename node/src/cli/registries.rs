@@ -175,7 +175,14 @@ pub(crate) async fn price(command: PriceCommand) -> Result<(), Failure> {
             super::print_one(&answer, target.access.json, &line)
         }
         PriceCommand::List(target) => {
-            let answer = Api::new(&target)?.list("/api/prices", "prices").await?;
+            let mut answer = Api::new(&target)?.list("/api/prices", "prices").await?;
+            if !target.access.json {
+                for price in answer["prices"].as_array_mut().into_iter().flatten() {
+                    for field in ["input", "output"] {
+                        price[field] = Value::from(money(&price[field]));
+                    }
+                }
+            }
             super::print_rows(&answer, target.access.json, "prices", PRICES)
         }
         PriceCommand::Remove { model, target } => {
@@ -201,11 +208,20 @@ fn used_of(key: &Value) -> String {
     let text = |limit: &Value| {
         let of = |unit: &Unit| limit.get(unit.as_str()).is_some();
         let unit = Unit::ALL.into_iter().find(of).unwrap_or(Unit::Requests);
-        let [amount, used, window] =
-            [unit.as_str(), "used", "window"].map(|field| output::plain(&limit[field]));
+        let amount = |field: &str| match unit {
+            Unit::Money => money(&limit[field]),
+            Unit::Requests | Unit::Tokens => output::plain(&limit[field]),
+        };
+        let (amount, used, window) = (amount(unit.as_str()), amount("used"), output::plain(&limit["window"]));
         format!("{used} of {amount}{}/{window}", unit.short())
     };
     output::rows(key, "limits").iter().map(text).collect::<Vec<_>>().join(", ")
+}
+
+/// An amount of money as people write it.
+fn money(amount: &Value) -> String {
+    let money = amount.as_f64().and_then(|number| Money::from_number(number).ok());
+    money.map_or_else(|| output::plain(amount), |money| money.to_string())
 }
 
 /// The id of a key that is named by it, or by its name.

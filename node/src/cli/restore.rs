@@ -30,11 +30,13 @@ pub(crate) async fn run(args: RestoreArgs) -> Result<(), Failure> {
     let id = place.find(args.backup.as_deref())?;
     let manifest = place.manifest(&id)?;
     // A backup that cannot be read to its end shall not leave half of it behind.
+    let mut level = 0;
     for part in &manifest.parts {
-        place.piece(part)?;
+        level = place.piece(part)?.iter().map(RawRow::level).fold(level, u16::max);
     }
     let api = Api::new(&args.target)?;
     let start = Instant::now();
+    knows(&api, level).await?;
     let state = api.call(Method::GET, "/api/restore?consistent=true", None).await?;
     let goes_on = state["under_way"].as_str() == Some(id.as_str());
     if let (false, false, Some(what)) = (args.replace, goes_on, state["occupied"].as_str()) {
@@ -59,6 +61,20 @@ pub(crate) async fn run(args: RestoreArgs) -> Result<(), Failure> {
         told(&manifest)
     );
     super::print_one(&answer, args.target.access.json, &line)
+}
+
+/// Whether the cluster knows all rows that the backup has: nothing is thrown away for what cannot come in.
+async fn knows(api: &Api, level: u16) -> Result<(), Failure> {
+    let status = api.call(Method::GET, "/api/status", None).await?;
+    match status["level"].as_u64() {
+        Some(known) if known < u64::from(level) => Err(Failure::Refused {
+            status: 409,
+            message: format!(
+                "the backup takes feature level {level}, the cluster is at {known}: upgrade every node first"
+            ),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The backup's data keys, wrapped for the node that is asked.

@@ -93,7 +93,7 @@ impl Pool {
 
     /// What can be taken now.
     pub fn free(&self, now: Millis) -> u64 {
-        if now < self.ends { self.ceiling.saturating_sub(self.spent + self.held) } else { 0 }
+        if now < self.ends { self.ceiling.saturating_sub(self.used()) } else { 0 }
     }
 
     /// What was given and is neither used nor on its way back, for others to see.
@@ -164,9 +164,14 @@ impl Pool {
         self.last_use.is_some_and(|at| now < at + IDLE_MS)
     }
 
+    /// Used, or held by calls under way.
+    fn used(&self) -> u64 {
+        self.spent.saturating_add(self.held)
+    }
+
     /// Used beyond the lease.
     fn over(&self) -> u64 {
-        (self.spent + self.held).saturating_sub(self.granted)
+        self.used().saturating_sub(self.granted)
     }
 
     /// What the node likes to have in hand.
@@ -213,7 +218,7 @@ impl Pool {
         let need = self.waiting.iter().map(|(units, count)| units.saturating_mul(u64::from(*count)));
         let need = need.fold(0, u64::saturating_add);
         let least = self.waiting.keys().next().copied().unwrap_or(0);
-        let (used, over) = (self.spent + self.held, self.over());
+        let (used, over) = (self.used(), self.over());
         let done = need == 0 && spare == 0 && self.held == 0;
         let wanted = used.saturating_add(need).saturating_add(spare);
         (self.ceiling, self.told, self.sent) = (self.ceiling.min(wanted), used, (seq, now));
@@ -228,7 +233,7 @@ impl Pool {
         let Some(lease) = lease else {
             if applied && self.window != 0 {
                 // What was told is counted; what came after is still to be.
-                self.spent = (self.spent + self.held).saturating_sub(self.told);
+                self.spent = self.used().saturating_sub(self.told);
                 (self.window, self.ends, self.granted, self.ceiling, self.held) = (0, 0, 0, 0, 0);
             }
             return None;

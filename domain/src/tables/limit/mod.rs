@@ -6,7 +6,7 @@ mod shape;
 
 use serde::{Deserialize, Serialize};
 
-use super::Context;
+use super::{Context, level};
 use crate::State;
 use crate::command::{Outcome, RejectClass, Reply};
 use crate::decide::limiter;
@@ -19,9 +19,9 @@ pub use shape::{Limit, Unit, check, parse_window, window_text};
 /// The feature level from which keys have limits.
 pub const LEVEL: u16 = 3;
 
-/// The feature level that a key with these limits takes.
-pub(crate) fn level(limits: &[Limit]) -> u16 {
-    limits.iter().map(|limit| limit.unit.level()).fold(LEVEL, u16::max)
+/// The feature level that these limits take.
+pub(crate) fn level_of(limits: &[Limit]) -> u16 {
+    limits.iter().map(|limit| limit.unit.level()).fold(level::FIRST, u16::max)
 }
 
 /// Where a limit is counted. Another amount goes on counting, another window counts anew.

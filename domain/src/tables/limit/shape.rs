@@ -229,6 +229,7 @@ mod tests {
             ("1.5req/1m", SHAPE),
             ("0money/1m", MONEY_HINT),
             ("1000000001money/1m", MONEY_HINT),
+            ("99999999999999999999money/1m", MONEY_HINT),
             ("0.0000001money/1m", "six decimals at most"),
             ("100req/32d", WINDOW_HINT),
             ("100req/0s", WINDOW_HINT),
