@@ -184,7 +184,7 @@ def test_another_openai_compatible_server_becomes_a_provider(cluster):
     key = cluster.call(0, "POST", "/api/keys", {"name": "outside", "scopes": ["inference"]})["key"]
     provider = {"name": "outside", "url": cluster.url(0) + "/v1", "api_key": key, "models": ["mock-embedding"]}
     cluster.call(1, "POST", "/api/providers", provider)
-    listed = json.dumps(cluster.call(2, "GET", "/api/providers"))
+    listed = json.dumps(cluster.call(2, "GET", "/api/providers?consistent=true"))
     assert "outside" in listed and key not in listed
     for i in range(NODES):
         client = cluster.sdk(i)
