@@ -2,11 +2,15 @@
 //! gateway makes one per request; a dialect turns it into a request for a target.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use crate::chat::Feature;
+use crate::protocol::Protocol;
 
 /// A request ready to be sent, with an absolute URI.
 pub type HttpRequest = http::Request<Bytes>;
@@ -18,66 +22,102 @@ const BYTES_PER_TOKEN: u64 = 4;
 /// Tokens that an image or another file in a question counts as in an estimate.
 const IMAGE_TOKENS: u64 = 1_000;
 
-/// What a call asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Operation {
+macro_rules! operations {
+    ($($(#[$doc:meta])* $name:ident: $protocol:ident $path:literal $label:literal $question:literal;)*) => {
+        /// What a client calls.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Operation {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Operation {
+            /// All of them.
+            pub const ALL: &[Operation] = &[$(Operation::$name),*];
+
+            /// Its path on a node.
+            pub fn path(self) -> &'static str {
+                match self { $(Operation::$name => $path,)* }
+            }
+
+            /// The operation of a node's path.
+            pub fn of_path(path: &str) -> Option<Self> {
+                match path {
+                    $($path => Some(Operation::$name),)*
+                    _ => None,
+                }
+            }
+
+            /// The protocol it belongs to.
+            pub fn protocol(self) -> Protocol {
+                match self { $(Operation::$name => Protocol::$protocol,)* }
+            }
+
+            /// What metrics and logs call it.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Operation::$name => $label,)* }
+            }
+
+            /// Where in a request the question is.
+            fn question(self) -> &'static str {
+                match self { $(Operation::$name => $question,)* }
+            }
+        }
+    };
+}
+
+operations! {
     /// `POST /v1/chat/completions`
-    Chat,
+    Chat: OpenAi "/v1/chat/completions" "chat" "messages";
     /// `POST /v1/completions`
-    Completions,
+    Completions: OpenAi "/v1/completions" "completions" "prompt";
     /// `POST /v1/embeddings`
-    Embeddings,
+    Embeddings: OpenAi "/v1/embeddings" "embeddings" "input";
     /// `GET /v1/models`: what health checks ask.
-    Models,
+    Models: OpenAi "/v1/models" "models" "input";
+    /// `POST /v1/responses`
+    Responses: Responses "/v1/responses" "responses" "input";
+    /// `POST /v1/moderations`
+    Moderations: OpenAi "/v1/moderations" "moderations" "input";
+    /// `POST /v1/rerank`
+    Rerank: OpenAi "/v1/rerank" "rerank" "documents";
+    /// `POST /v1/images/generations`
+    Images: OpenAi "/v1/images/generations" "images" "prompt";
+    /// `POST /v1/audio/speech`
+    Speech: OpenAi "/v1/audio/speech" "speech" "input";
+    /// `POST /v1/audio/transcriptions`
+    Transcriptions: OpenAi "/v1/audio/transcriptions" "transcriptions" "file";
+    /// `POST /v1/messages`
+    Messages: Anthropic "/v1/messages" "messages" "messages";
+    /// `POST /v1/messages/count_tokens`
+    CountTokens: Anthropic "/v1/messages/count_tokens" "count_tokens" "messages";
+    /// `POST /api/chat`
+    OllamaChat: Ollama "/api/chat" "ollama_chat" "messages";
+    /// `POST /api/generate`
+    OllamaGenerate: Ollama "/api/generate" "ollama_generate" "prompt";
+    /// `POST /api/embed`
+    OllamaEmbed: Ollama "/api/embed" "ollama_embed" "input";
+    /// `POST /api/v1/chat/completions`
+    Envelope: Envelope "/api/v1/chat/completions" "envelope" "messages";
 }
 
 impl Operation {
-    /// All of them.
-    pub const ALL: [Operation; 4] =
-        [Operation::Chat, Operation::Completions, Operation::Embeddings, Operation::Models];
-
-    /// Its path below a base URL.
-    pub fn path(self) -> &'static str {
-        match self {
-            Operation::Chat => "/chat/completions",
-            Operation::Completions => "/completions",
-            Operation::Embeddings => "/embeddings",
-            Operation::Models => "/models",
-        }
+    /// Whether answers come in pieces to those who do not say whether they should.
+    fn streams_unasked(self) -> bool {
+        matches!(self, Operation::OllamaChat | Operation::OllamaGenerate)
     }
 
-    /// Its path on a node.
-    pub fn v1_path(self) -> &'static str {
-        match self {
-            Operation::Chat => "/v1/chat/completions",
-            Operation::Completions => "/v1/completions",
-            Operation::Embeddings => "/v1/embeddings",
-            Operation::Models => "/v1/models",
-        }
-    }
-
-    /// The operation of a node's path.
-    pub fn of_v1_path(path: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|operation| operation.v1_path() == path)
-    }
-
-    /// What metrics and logs call it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Operation::Chat => "chat",
-            Operation::Completions => "completions",
-            Operation::Embeddings => "embeddings",
-            Operation::Models => "models",
-        }
-    }
-
-    /// Where in a request the question is.
-    fn question(self) -> &'static str {
-        match self {
-            Operation::Chat => "messages",
-            Operation::Completions => "prompt",
-            Operation::Embeddings | Operation::Models => "input",
-        }
+    /// Whether its answers are tokens that a model writes.
+    fn writes(self) -> bool {
+        matches!(
+            self,
+            Operation::Chat
+                | Operation::Completions
+                | Operation::Responses
+                | Operation::Messages
+                | Operation::OllamaChat
+                | Operation::OllamaGenerate
+                | Operation::Envelope
+        )
     }
 }
 
@@ -99,14 +139,80 @@ pub enum Error {
     /// A field is missing or of the wrong type.
     #[error("`{param}` {hint}")]
     Field {
-        /// Which field.
-        param: &'static str,
+        /// Which field, by its path: `messages[0].content`.
+        param: Cow<'static, str>,
         /// What is wrong with it and what to send instead.
-        hint: &'static str,
+        hint: Cow<'static, str>,
+    },
+    /// The target has no word for something that the question uses. Another target may.
+    #[error(
+        "this model's provider ({dialect}) has no word for `{}`: leave it out, or ask for another model",
+        what.param(Protocol::OpenAi)
+    )]
+    Unsaid {
+        /// What.
+        what: Unsaid,
+        /// What the target speaks.
+        dialect: &'static str,
+    },
+    /// The target does not do what the client asks for at all. Another one may.
+    #[error("this model's provider ({dialect}) does not offer {what}: ask for another model")]
+    Cannot {
+        /// What the client asks for.
+        what: &'static str,
+        /// What the target speaks.
+        dialect: &'static str,
     },
     /// The target's address or key cannot be put into a request. The cluster's administrator must change it.
     #[error("the target cannot be called: {0}")]
     Target(String),
+}
+
+/// What a target has no word for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unsaid {
+    /// Something that protocols ask for by different names.
+    Feature(Feature),
+    /// A field of the client's protocol.
+    Field(String),
+}
+
+impl Unsaid {
+    /// The field that asks for it in a client's protocol.
+    pub fn param(&self, protocol: Protocol) -> &str {
+        match self {
+            Unsaid::Feature(feature) => feature.param(protocol),
+            Unsaid::Field(field) => field,
+        }
+    }
+}
+
+impl From<Feature> for Unsaid {
+    fn from(feature: Feature) -> Self {
+        Unsaid::Feature(feature)
+    }
+}
+
+impl Error {
+    /// A field is wrong.
+    pub fn field(param: impl Into<Cow<'static, str>>, hint: impl Into<Cow<'static, str>>) -> Self {
+        Error::Field { param: param.into(), hint: hint.into() }
+    }
+
+    /// A target of this dialect has no word for a field.
+    pub fn unsaid(field: impl Into<String>, dialect: &'static str) -> Self {
+        Error::Unsaid { what: Unsaid::Field(field.into()), dialect }
+    }
+
+    /// A target of this dialect does not do that at all.
+    pub fn cannot(what: &'static str, dialect: &'static str) -> Self {
+        Error::Cannot { what, dialect }
+    }
+
+    /// Whether a target of another dialect could be asked instead.
+    pub fn is_of_target(&self) -> bool {
+        matches!(self, Error::Unsaid { .. } | Error::Cannot { .. } | Error::Target(_))
+    }
 }
 
 /// A call that was understood as far as routing needs it.
@@ -131,10 +237,54 @@ pub struct Call {
 pub struct Target<'a> {
     /// Base URL; usually ends in `/v1`.
     pub base_url: &'a str,
-    /// Bearer token, where one is needed.
-    pub bearer: Option<&'a str>,
+    /// Its key, token or password, where one is needed. What consists of several has `:` between them.
+    pub secret: Option<&'a str>,
     /// The target's own name of the model, where it differs from the client's.
     pub model: Option<&'a str>,
+    /// What else its dialect needs to know, by name: an API version, an application's id.
+    pub options: &'a BTreeMap<String, String>,
+    /// Seconds since 1970, for signatures.
+    pub now_s: u64,
+}
+
+static NO_OPTIONS: BTreeMap<String, String> = BTreeMap::new();
+
+impl<'a> Target<'a> {
+    /// A target that needs nothing but its address.
+    pub fn at(base_url: &'a str) -> Self {
+        Self { base_url, secret: None, model: None, options: &NO_OPTIONS, now_s: 0 }
+    }
+
+    /// What it calls the model that clients call so.
+    pub fn model_of(&self, asked: &'a str) -> &'a str {
+        self.model.unwrap_or(asked)
+    }
+
+    /// An option, where it was given.
+    pub fn option(&self, name: &str) -> Option<&'a str> {
+        self.options.get(name).map(String::as_str)
+    }
+
+    /// The secret.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn need_secret(&self) -> Result<&'a str, Error> {
+        self.secret
+            .ok_or_else(|| Error::Target("it has no API key: give it one with PUT /api/providers".to_owned()))
+    }
+
+    /// An absolute address below its base URL.
+    ///
+    /// # Errors
+    /// When that is no URL.
+    pub fn uri(&self, path: &str) -> Result<http::Uri, Error> {
+        let base = self.base_url.trim_end_matches('/');
+        let mut text = String::with_capacity(base.len() + path.len());
+        text.push_str(base);
+        text.push_str(path);
+        http::Uri::try_from(text).map_err(|e| Error::Target(format!("`{base}` is not a URL: {e}")))
+    }
 }
 
 /// Fields are looked at as raw JSON, so that a wrong type is told by the field's name; everything else is only
@@ -155,6 +305,12 @@ struct Fields<'a> {
     max_tokens: Option<&'a RawValue>,
     #[serde(borrow)]
     max_completion_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    max_output_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    documents: Option<&'a RawValue>,
+    #[serde(borrow)]
+    options: Option<&'a RawValue>,
     #[serde(borrow)]
     n: Option<&'a RawValue>,
 }
@@ -182,29 +338,30 @@ impl Call {
         let fields: Fields<'_> = serde_json::from_slice(&body).map_err(|e| json_error(&body, &e))?;
         let raw = fields.model.filter(|raw| raw.get() != "null");
         let Some(raw) = raw else {
-            return Err(Error::Field {
-                param: "model",
-                hint: "is missing: name one that GET /v1/models lists",
-            });
+            return Err(Error::field("model", "is missing: name one that GET /v1/models lists"));
         };
-        let text: Cow<'_, str> = string(raw.get()).ok_or(Error::Field {
-            param: "model",
-            hint: "must be a string: name one that GET /v1/models lists",
-        })?;
+        let text: Cow<'_, str> = string(raw.get())
+            .ok_or(Error::field("model", "must be a string: name one that GET /v1/models lists"))?;
         if text.is_empty() || text.len() > MODEL_LEN_MAX {
-            return Err(Error::Field { param: "model", hint: "must have 1 to 512 bytes" });
+            return Err(Error::field("model", "must have 1 to 512 bytes"));
         }
         let model = text.into_owned();
         let model_at = place(&body, raw);
         let stream = match fields.stream.map(RawValue::get) {
-            None | Some("null" | "false") => false,
+            None | Some("null") => operation.streams_unasked(),
+            Some("false") => false,
             Some("true") => true,
-            Some(_) => return Err(Error::Field { param: "stream", hint: "must be true or false" }),
+            Some(_) => return Err(Error::field("stream", "must be true or false")),
         };
         check_question(operation, &fields)?;
         let question_at = question(operation, &fields).map_or(0..0, |raw| place(&body, raw));
         let output_max = output_max(operation, &fields);
         Ok(Call { operation, model, stream, output_max, body, model_at, question_at })
+    }
+
+    /// What its body is.
+    pub fn content_type(&self) -> http::HeaderValue {
+        http::HeaderValue::from_static("application/json")
     }
 
     /// About how many tokens the question has: one for four bytes, which is what tokenizers make of English text and JSON,
@@ -242,12 +399,23 @@ fn place(body: &Bytes, raw: &RawValue) -> Range<usize> {
 
 /// What the client lets the answer have. What is no number is the target's to refuse.
 fn output_max(operation: Operation, fields: &Fields<'_>) -> Option<u64> {
-    if operation == Operation::Embeddings {
+    let number = |raw: Option<&RawValue>| raw.and_then(|raw| raw.get().parse::<u64>().ok());
+    if !operation.writes() {
         return Some(0);
     }
-    let number = |raw: Option<&RawValue>| raw.and_then(|raw| raw.get().parse::<u64>().ok());
-    let each = number(fields.max_completion_tokens).or_else(|| number(fields.max_tokens))?;
-    Some(each.saturating_mul(number(fields.n).unwrap_or(1).max(1)))
+    let each = match operation.protocol() {
+        Protocol::Ollama => {
+            #[derive(Deserialize)]
+            struct Options {
+                num_predict: Option<u64>,
+            }
+            let options = serde_json::from_str::<Options>(fields.options?.get());
+            options.ok()?.num_predict
+        }
+        Protocol::Responses => number(fields.max_output_tokens),
+        _ => number(fields.max_completion_tokens).or_else(|| number(fields.max_tokens)),
+    };
+    Some(each?.saturating_mul(number(fields.n).unwrap_or(1).max(1)))
 }
 
 fn string(raw: &str) -> Option<Cow<'_, str>> {
@@ -262,24 +430,26 @@ fn string(raw: &str) -> Option<Cow<'_, str>> {
 }
 
 fn question<'a>(operation: Operation, fields: &Fields<'a>) -> Option<&'a RawValue> {
-    match operation {
-        Operation::Chat => fields.messages,
-        Operation::Completions => fields.prompt,
-        Operation::Embeddings | Operation::Models => fields.input,
+    match operation.question() {
+        "messages" => fields.messages,
+        "prompt" => fields.prompt,
+        "documents" => fields.documents,
+        _ => fields.input,
     }
 }
 
 fn check_question(operation: Operation, fields: &Fields<'_>) -> Result<(), Error> {
     let param = operation.question();
     let first = question(operation, fields).and_then(|raw| raw.get().bytes().next());
-    match (operation, first) {
-        (_, None | Some(b'n')) => {
-            Err(Error::Field { param, hint: "is missing: it is what the model answers to" })
-        }
+    match (param, first) {
+        // An empty question loads the model.
+        (_, None) if operation == Operation::OllamaGenerate => Ok(()),
+        (_, None | Some(b'n')) => Err(Error::field(param, "is missing: it is what the model answers to")),
         (_, Some(b'[')) => Ok(()),
-        (Operation::Chat, _) => Err(Error::Field { param, hint: "must be a list of messages" }),
+        ("messages", _) => Err(Error::field(param, "must be a list of messages")),
+        ("documents", _) => Err(Error::field(param, "must be a list")),
         (_, Some(b'"')) => Ok(()),
-        _ => Err(Error::Field { param, hint: "must be a string or a list" }),
+        _ => Err(Error::field(param, "must be a string or a list")),
     }
 }
 
@@ -288,7 +458,7 @@ pub(crate) fn is_object(json: &[u8]) -> bool {
     json.trim_ascii_start().first() == Some(&b'{')
 }
 
-fn json_error(body: &[u8], error: &serde_json::Error) -> Error {
+pub(crate) fn json_error(body: &[u8], error: &serde_json::Error) -> Error {
     let text = error.to_string();
     // serde_json ends its messages with the position, which is told apart here.
     let reason = text.split(" at line ").next().unwrap_or(&text);
@@ -320,7 +490,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_by_field_and_position() {
         let field = |body: &str| match parse(body).unwrap_err() {
-            Error::Field { param, .. } => param,
+            Error::Field { param, .. } => param.into_owned(),
             other => panic!("{other}"),
         };
         assert_eq!(field(r#"{"messages":[]}"#), "model");
@@ -362,7 +532,7 @@ mod tests {
         assert!(!ok(Operation::Embeddings, r#"{"model":"m","input":3}"#));
         assert!(!ok(Operation::Completions, r#"{"model":"m","messages":[]}"#));
         for operation in Operation::ALL {
-            assert_eq!(Operation::of_v1_path(operation.v1_path()), Some(operation));
+            assert_eq!(Operation::of_path(operation.path()), Some(*operation));
         }
     }
 }

@@ -37,6 +37,16 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
 }
 
+impl Failure {
+    /// A failure of this kind, judged as such kinds usually are.
+    pub fn of(kind: FailureKind, retry_after: Option<Duration>) -> Self {
+        let retryable = !matches!(kind, FailureKind::BadRequest | FailureKind::Timeout);
+        let counts_for_breaker =
+            matches!(kind, FailureKind::Unavailable | FailureKind::Timeout | FailureKind::Server);
+        Self { kind, retryable, counts_for_breaker, retry_after }
+    }
+}
+
 impl FailureKind {
     /// What metrics and logs call it.
     pub fn as_str(self) -> &'static str {

@@ -4,10 +4,23 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
 pub mod call;
+pub mod chat;
+pub mod client;
+pub mod dialect;
+pub mod embed;
+pub mod exchange;
 pub mod failure;
+pub mod frames;
 pub mod mock;
+pub mod models;
 pub mod openai;
+pub mod protocol;
+mod read;
+pub mod usage;
 
 pub use call::{Call, Error, HttpRequest, Operation, Target};
+pub use client::Client;
+pub use dialect::{Dialect, Refusal};
 pub use failure::{Failure, FailureKind};
-pub use openai::Usage;
+pub use protocol::Protocol;
+pub use usage::Usage;

@@ -34,6 +34,10 @@ pub fn answer(operation: Operation, body: &[u8]) -> Script {
             Err(reason) => Script::refusal(400, &reason, None, &wish),
         },
         Operation::Models => Script::whole(shape::models(), &wish),
+        other => {
+            let reason = format!("the mock does not offer {}", other.as_str());
+            Script::refusal(404, &reason, None, &wish)
+        }
     }
 }
 

@@ -23,10 +23,7 @@ pub fn classify(status: u16, headers: &HeaderMap, body: &[u8]) -> Failure {
         400..=499 => FailureKind::BadRequest,
         _ => FailureKind::Server,
     };
-    let retryable = !matches!(kind, FailureKind::BadRequest | FailureKind::Timeout);
-    let counts_for_breaker =
-        matches!(kind, FailureKind::Unavailable | FailureKind::Timeout | FailureKind::Server);
-    Failure { kind, retryable, counts_for_breaker, retry_after: retry_after(headers) }
+    Failure::of(kind, retry_after(headers))
 }
 
 /// OpenAI tells an empty account from a short burst only in the body.
@@ -36,7 +33,7 @@ fn is_quota(body: &[u8]) -> bool {
 }
 
 /// `retry-after-ms` (OpenAI, Azure) is finer than `retry-after` in seconds. A date would need a clock and is left out.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
     let seconds = match number("retry-after-ms") {
         Some(ms) => ms / 1000.0,

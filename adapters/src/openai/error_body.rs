@@ -20,6 +20,18 @@ pub struct ErrorBody {
     pub code: Option<String>,
 }
 
+impl ErrorBody {
+    /// The error of a server that did not say what is wrong.
+    pub fn untold(status: u16) -> Self {
+        let message = format!(
+            "the model's server answered {status} without saying why: try again, or look at its logs"
+        );
+        let kind = if (400..500).contains(&status) { "invalid_request_error" } else { "server_error" };
+        let (kind, code) = (Some(kind.to_owned()), Some("upstream_error".to_owned()));
+        Self { message, kind, param: None, code }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Envelope<T> {
     error: T,

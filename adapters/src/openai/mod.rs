@@ -1,21 +1,29 @@
 //! OpenAI's dialect, spoken by providers and by engines alike. Bodies pass through as they are; only the model's name is
 //! replaced where the target calls it differently.
 
+pub mod chat;
 mod classify;
+pub mod compatible;
+mod embeddings;
 mod error_body;
-mod sse;
+mod models;
+mod stream;
 mod tail;
 mod usage;
 
+pub use chat::Chat;
 pub use classify::classify;
+pub(crate) use classify::retry_after;
+pub use compatible::{COMPATIBLE, OPENAI, Profile};
+pub use embeddings::Embeddings;
 pub use error_body::{ErrorBody, error_body, error_event, read_error};
-pub use sse::{DONE, Decoder, EVENT_LEN_MAX, Ending, Event, complete_len};
+pub use stream::{DONE, Decoder, EVENT_LEN_MAX, Ending, Event, complete_len};
 pub use tail::Tail;
-pub use usage::{Usage, usage_of};
+pub use usage::usage_of;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderValue, Method, Uri};
+use http::{HeaderValue, Method};
 
 use crate::call::{Call, Error, HttpRequest, Operation, Target};
 
@@ -34,17 +42,11 @@ pub fn encode_body(
     body: Bytes,
     target: &Target<'_>,
 ) -> Result<HttpRequest, Error> {
-    let base = target.base_url.trim_end_matches('/');
-    let path = operation.path();
-    let mut text = String::with_capacity(base.len() + path.len());
-    text.push_str(base);
-    text.push_str(path);
-    let uri = Uri::try_from(text).map_err(|e| Error::Target(format!("`{base}` is not a URL: {e}")))?;
     let mut request = http::Request::new(body);
-    *request.uri_mut() = uri;
+    *request.uri_mut() = target.uri(below_v1(operation))?;
     let headers = request.headers_mut();
     headers.reserve(4);
-    if let Some(bearer) = target.bearer {
+    if let Some(bearer) = target.secret {
         headers.insert(AUTHORIZATION, bearer_value(bearer)?);
     }
     let accept = if stream { EVENT_STREAM } else { "application/json" };
@@ -56,8 +58,14 @@ pub fn encode_body(
     Ok(request)
 }
 
+/// An operation's path below a base URL, which usually ends in `/v1`.
+fn below_v1(operation: Operation) -> &'static str {
+    let path = operation.path();
+    path.strip_prefix("/v1").unwrap_or(path)
+}
+
 /// `Bearer …`, marked as a secret.
-fn bearer_value(bearer: &str) -> Result<HeaderValue, Error> {
+pub(crate) fn bearer_value(bearer: &str) -> Result<HeaderValue, Error> {
     let mut text = String::with_capacity(7 + bearer.len());
     text.push_str("Bearer ");
     text.push_str(bearer);
@@ -75,7 +83,7 @@ mod tests {
     fn a_call_becomes_a_request_with_the_same_body() {
         let body = Bytes::from_static(br#"{"model":"m","messages":[],"stream":true,"unknown":1}"#);
         let call = Call::parse(Operation::Chat, body.clone()).unwrap();
-        let target = Target { base_url: "https://api.example.com/v1/", bearer: Some("k"), model: None };
+        let target = Target { secret: Some("k"), ..Target::at("https://api.example.com/v1/") };
         let request = encode(&call, &target).unwrap();
         assert_eq!(request.uri(), "https://api.example.com/v1/chat/completions");
         assert_eq!(request.method(), Method::POST);
@@ -87,7 +95,7 @@ mod tests {
 
     #[test]
     fn the_list_of_models_is_a_get() {
-        let target = Target { base_url: "http://127.0.0.1:1/v1", bearer: None, model: None };
+        let target = Target::at("http://127.0.0.1:1/v1");
         let request = encode(&Call::models(), &target).unwrap();
         assert_eq!(request.method(), Method::GET);
         assert_eq!(request.uri().path(), "/v1/models");
@@ -97,9 +105,8 @@ mod tests {
     #[test]
     fn a_bad_address_or_key_is_told() {
         let call = Call::models();
-        assert!(encode(&call, &Target { base_url: "http://a b", bearer: None, model: None }).is_err());
-        let error =
-            encode(&call, &Target { base_url: "http://a", bearer: Some("k\n"), model: None }).unwrap_err();
+        assert!(encode(&call, &Target::at("http://a b")).is_err());
+        let error = encode(&call, &Target { secret: Some("k\n"), ..Target::at("http://a") }).unwrap_err();
         assert!(!error.to_string().contains("k\n"));
     }
 }

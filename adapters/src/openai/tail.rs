@@ -1,6 +1,6 @@
 //! The end of a stream, kept while it passes by: usage, `[DONE]` and errors all come last, so nothing before is looked at.
 
-use super::sse::{DONE, Decoder, Ending};
+use super::stream::{DONE, Decoder, Ending};
 
 /// Bytes kept at least; the closing events of known servers have less than 1 KiB.
 const KEEP: usize = 2 * 1024;
@@ -51,7 +51,7 @@ impl Tail {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::openai::Usage;
+    use crate::usage::Usage;
 
     #[test]
     fn the_end_of_a_long_stream_is_remembered_and_its_beginning_is_not() {
@@ -65,7 +65,7 @@ mod tests {
         tail.push(DONE);
         let ending = tail.ending();
         assert!(ending.done && tail.is_done());
-        assert_eq!(ending.usage, Some(Usage { prompt_tokens: 3, completion_tokens: 4 }));
+        assert_eq!(ending.usage, Some(Usage::of(3, 4)));
     }
 
     #[test]

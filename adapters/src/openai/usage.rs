@@ -2,18 +2,11 @@
 
 use serde::Deserialize;
 
+use crate::usage::Usage;
+
 /// How far from an answer's end its usage is looked for, in bytes. Servers write it after the choices.
 const WINDOW: usize = 8 * 1024;
 const KEY: &[u8] = b"\"usage\"";
-
-/// Tokens that a call used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Usage {
-    /// Tokens read.
-    pub prompt_tokens: u64,
-    /// Tokens written; none for embeddings.
-    pub completion_tokens: u64,
-}
 
 /// As servers write it, each with what it has.
 #[derive(Deserialize)]
@@ -21,6 +14,23 @@ struct Told {
     prompt_tokens: Option<u64>,
     completion_tokens: Option<u64>,
     total_tokens: Option<u64>,
+    #[serde(default)]
+    prompt_tokens_details: Option<PromptDetails>,
+    #[serde(default)]
+    completion_tokens_details: Option<CompletionDetails>,
+    /// DeepSeek's word for tokens out of its cache.
+    #[serde(default)]
+    prompt_cache_hit_tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct PromptDetails {
+    cached_tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct CompletionDetails {
+    reasoning_tokens: Option<u64>,
 }
 
 impl Told {
@@ -28,7 +38,15 @@ impl Told {
     fn usage(&self) -> Option<Usage> {
         let completion_tokens = self.completion_tokens.unwrap_or(0);
         let rest = self.total_tokens.map(|total| total.saturating_sub(completion_tokens));
-        Some(Usage { prompt_tokens: self.prompt_tokens.or(rest)?, completion_tokens })
+        let cached = self.prompt_tokens_details.as_ref().and_then(|details| details.cached_tokens);
+        let thoughts = self.completion_tokens_details.as_ref().and_then(|details| details.reasoning_tokens);
+        Some(Usage {
+            prompt_tokens: self.prompt_tokens.or(rest)?,
+            completion_tokens,
+            cached_tokens: cached.or(self.prompt_cache_hit_tokens).unwrap_or(0),
+            cache_write_tokens: 0,
+            reasoning_tokens: thoughts.unwrap_or(0),
+        })
     }
 }
 
@@ -58,7 +76,7 @@ mod tests {
 
     #[test]
     fn usage_is_found_wherever_servers_put_it() {
-        let two = Some(Usage { prompt_tokens: 1, completion_tokens: 2 });
+        let two = Some(Usage::of(1, 2));
         assert_eq!(usage_of(br#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#), two);
         assert_eq!(
             usage_of(br#"{"usage" : {"prompt_tokens":1,"completion_tokens":2,"x":{}},"id":"usage"}"#),
@@ -68,7 +86,7 @@ mod tests {
         assert_eq!(usage_of(talk), None);
         assert_eq!(usage_of(br#"{"usage":null}"#), None);
         assert_eq!(usage_of(b""), None);
-        let embeddings = Some(Usage { prompt_tokens: 4, completion_tokens: 0 });
+        let embeddings = Some(Usage::of(4, 0));
         assert_eq!(usage_of(br#"{"usage":{"prompt_tokens":4,"total_tokens":4}}"#), embeddings);
         assert_eq!(usage_of(br#"{"usage":{"total_tokens":4}}"#), embeddings);
         for nothing in

@@ -4,12 +4,14 @@
 use bytes::Bytes;
 
 use super::error_body::{ErrorBody, read_error};
-use super::usage::{Usage, usage_of};
+use super::usage::usage_of;
+use crate::frames::{FRAME_LEN_MAX, Sse};
+use crate::usage::Usage;
 
 /// The event that ends a stream.
 pub const DONE: &[u8] = b"data: [DONE]\n\n";
 /// The longest event that is understood, in bytes; a longer one loses its rest.
-pub const EVENT_LEN_MAX: usize = 1024 * 1024;
+pub const EVENT_LEN_MAX: usize = FRAME_LEN_MAX;
 
 /// What an event says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,10 +43,7 @@ pub struct Ending {
 /// Reads a stream of events.
 #[derive(Debug, Default)]
 pub struct Decoder {
-    line: Vec<u8>,
-    data: Vec<u8>,
-    has_data: bool,
-    skip_lf: bool,
+    sse: Sse,
     ending: Ending,
 }
 
@@ -57,19 +56,8 @@ impl Decoder {
     /// Takes the next bytes; gives the events that are complete now.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<Event> {
         let mut events = Vec::new();
-        for &byte in bytes {
-            let skip = std::mem::take(&mut self.skip_lf) && byte == b'\n';
-            match byte {
-                _ if skip => {}
-                b'\n' => self.end_line(&mut events),
-                b'\r' => {
-                    self.skip_lf = true;
-                    self.end_line(&mut events);
-                }
-                _ if self.line.len() < EVENT_LEN_MAX => self.line.push(byte),
-                _ => {}
-            }
-        }
+        let Self { sse, ending } = self;
+        sse.push(bytes, |_, data| events.push(read(data, ending)));
         events
     }
 
@@ -77,42 +65,23 @@ impl Decoder {
     pub fn finish(self) -> Ending {
         self.ending
     }
+}
 
-    fn end_line(&mut self, events: &mut Vec<Event>) {
-        let line = std::mem::take(&mut self.line);
-        if line.is_empty() {
-            if std::mem::take(&mut self.has_data) {
-                let data = std::mem::take(&mut self.data);
-                events.push(self.read(data));
-            }
-        } else if let Some(data) = line.strip_prefix(b"data:") {
-            if std::mem::replace(&mut self.has_data, true) {
-                self.data.push(b'\n');
-            }
-            let room = EVENT_LEN_MAX.saturating_sub(self.data.len());
-            let data = data.strip_prefix(b" ").unwrap_or(data);
-            self.data.extend_from_slice(&data[..data.len().min(room)]);
-        }
-        self.line = line;
-        self.line.clear();
+fn read(data: &[u8], ending: &mut Ending) -> Event {
+    if data == b"[DONE]" {
+        ending.done = true;
+        return Event::Done;
     }
-
-    fn read(&mut self, data: Vec<u8>) -> Event {
-        if data == b"[DONE]" {
-            self.ending.done = true;
-            return Event::Done;
-        }
-        // Only an event that begins as an error is read as one: chunks are not parsed.
-        if (data.starts_with(b"{\"error\"") || data.starts_with(b"{ \"error\""))
-            && let Some(error) = read_error(&data)
-        {
-            self.ending.error = Some(error.clone());
-            return Event::Error(error);
-        }
-        let usage = usage_of(&data);
-        self.ending.usage = usage.or(self.ending.usage);
-        Event::Chunk { data: data.into(), usage }
+    // Only an event that begins as an error is read as one: chunks are not parsed.
+    if (data.starts_with(b"{\"error\"") || data.starts_with(b"{ \"error\""))
+        && let Some(error) = read_error(data)
+    {
+        ending.error = Some(error.clone());
+        return Event::Error(error);
     }
+    let usage = usage_of(data);
+    ending.usage = usage.or(ending.usage);
+    Event::Chunk { data: Bytes::copy_from_slice(data), usage }
 }
 
 /// How many of these bytes are whole events: up to and including the last blank line. Cheap in the usual case that

@@ -3,14 +3,15 @@
 
 use std::path::PathBuf;
 
-use adapters::openai::{Decoder, Ending, Event, Tail, Usage, classify, complete_len, read_error, usage_of};
+use adapters::Usage;
+use adapters::openai::{Decoder, Ending, Event, Tail, classify, complete_len, read_error, usage_of};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 fn golden(name: &str) -> Vec<u8> {
     // where the package is now, not where it was compiled: several checkouts may share what is built
     let package = std::env::var("CARGO_MANIFEST_DIR").unwrap();
-    let path = PathBuf::from(package).join("tests/golden/openai").join(name);
+    let path = PathBuf::from(package).join("tests/data/openai").join(name);
     std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
@@ -21,7 +22,7 @@ fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Event>, Ending
 }
 
 fn usage(prompt_tokens: u64, completion_tokens: u64) -> Option<Usage> {
-    Some(Usage { prompt_tokens, completion_tokens })
+    Some(Usage::of(prompt_tokens, completion_tokens))
 }
 
 /// Name, number of events, whether it is complete, its error, its usage.

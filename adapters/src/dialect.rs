@@ -1,0 +1,152 @@
+//! What providers and engines speak, from the client's side. A dialect turns a question into a request and what comes back
+//! into an answer; sending it is others' work.
+
+use http::HeaderMap;
+
+use crate::call::{Call, Error, HttpRequest, Operation, Target};
+use crate::chat::{Answer, Ask, Event, Feature};
+use crate::embed;
+use crate::failure::{Failure, FailureKind};
+use crate::models::Known;
+use crate::openai::ErrorBody;
+use crate::usage::Usage;
+
+/// A provider's interface.
+pub trait Dialect: Send + Sync {
+    /// What configuration, metrics and messages call it.
+    fn name(&self) -> &'static str;
+
+    /// Whether it takes the bytes that clients of an operation send as they are, and answers as they understand.
+    fn relays(&self, operation: Operation) -> bool {
+        let _ = operation;
+        false
+    }
+
+    /// The request that passes a client's bytes on, for operations that it [relays](Dialect::relays).
+    ///
+    /// # Errors
+    /// When the target's address or key cannot be put into a request.
+    fn pass(&self, call: &Call, target: &Target<'_>) -> Result<HttpRequest, Error> {
+        let _ = target;
+        Err(Error::cannot(call.operation.as_str(), self.name()))
+    }
+
+    /// What a whole answer that passes as it is tells of its usage.
+    fn usage(&self, body: &[u8]) -> Option<Usage> {
+        crate::openai::usage_of(body)
+    }
+
+    /// What it can say of that which not every provider can.
+    fn says(&self) -> &'static [Feature];
+
+    /// The request for a chat.
+    ///
+    /// # Errors
+    /// When the question holds what this dialect, or this model of it, cannot say; when the target's address or key cannot be
+    /// put into a request.
+    fn encode(&self, ask: &Ask, target: &Target<'_>) -> Result<HttpRequest, Error>;
+
+    /// The answer in a body that came with a success.
+    ///
+    /// # Errors
+    /// When it holds an error all the same, or is not what the provider's documents say.
+    fn decode(&self, body: &[u8]) -> Result<Answer, Refusal>;
+
+    /// Reads an answer in pieces.
+    fn decoder(&self) -> Box<dyn Decoder>;
+
+    /// The request for embeddings.
+    ///
+    /// # Errors
+    /// As [`Dialect::encode`].
+    fn embed(&self, ask: &embed::Ask, target: &Target<'_>) -> Result<HttpRequest, Error> {
+        let (_, _) = (ask, target);
+        Err(Error::cannot("embeddings", self.name()))
+    }
+
+    /// The embeddings in a body that came with a success.
+    ///
+    /// # Errors
+    /// As [`Dialect::decode`].
+    fn embedded(&self, body: &[u8]) -> Result<embed::Answer, Refusal> {
+        let _ = body;
+        Err(Refusal::nonsense("embeddings were not asked for"))
+    }
+
+    /// What an answer that is no success means.
+    fn classify(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> Refusal;
+
+    /// A request that costs nothing and shows whether the provider is there and takes the key.
+    ///
+    /// # Errors
+    /// When the target's address or key cannot be put into a request.
+    fn probe(&self, target: &Target<'_>) -> Result<HttpRequest, Error>;
+
+    /// Its models as far as they are known.
+    fn models(&self) -> &'static [Known] {
+        &[]
+    }
+}
+
+/// Every dialect, by name.
+pub static ALL: &[&dyn Dialect] = &[&crate::openai::OPENAI, &crate::openai::COMPATIBLE];
+
+/// The dialect of this name.
+pub fn named(name: &str) -> Option<&'static dyn Dialect> {
+    ALL.iter().copied().find(|dialect| dialect.name() == name)
+}
+
+/// Reads a stream. Gives what its bytes say, however they are cut.
+pub trait Decoder: Send {
+    /// Takes the next bytes; appends the events that are complete now.
+    fn push(&mut self, bytes: &[u8], out: &mut Vec<Event>);
+
+    /// The stream ended in order. Appends what is still to be told; a stream that did not say that it is complete gets no
+    /// [`Event::Done`].
+    fn finish(&mut self, out: &mut Vec<Event>) {
+        let _ = out;
+    }
+}
+
+/// An answer that is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What it means for the call and for the target.
+    pub failure: Failure,
+    /// What the provider said, for the client.
+    pub error: ErrorBody,
+}
+
+impl Refusal {
+    /// A failure of this kind, judged as such kinds usually are.
+    pub fn new(kind: FailureKind, error: ErrorBody) -> Self {
+        Self { failure: Failure::of(kind, None), error }
+    }
+
+    /// A success that is not what the provider's documents say.
+    pub fn nonsense(what: &str) -> Self {
+        let message = format!("the provider's answer cannot be understood: {what}");
+        let error = ErrorBody {
+            message,
+            kind: Some("server_error".to_owned()),
+            param: None,
+            code: Some("upstream_nonsense".to_owned()),
+        };
+        Self::new(FailureKind::Server, error)
+    }
+}
+
+/// Tells by name the first thing that a question uses and a dialect cannot say.
+///
+/// # Errors
+/// When there is one.
+pub fn check(ask: &Ask, dialect: &dyn Dialect) -> Result<(), Error> {
+    if let Some((param, _)) = ask.rest.first() {
+        return Err(Error::unsaid(param.clone(), dialect.name()));
+    }
+    let says = dialect.says();
+    match Feature::ALL.iter().find(|feature| !says.contains(feature) && ask.uses(**feature)) {
+        Some(feature) => Err(Error::Unsaid { what: (*feature).into(), dialect: dialect.name() }),
+        None => Ok(()),
+    }
+}

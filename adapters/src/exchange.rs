@@ -1,0 +1,236 @@
+//! One call to one target: how the client's protocol and the target's dialect meet. Where they are the same, bytes pass as
+//! they are; else the question is read once and said anew, and so is what comes back.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use serde_json::json;
+
+use crate::call::{Call, Error, HttpRequest, Operation, Target};
+use crate::chat::{Ask, Event};
+use crate::client::{self, About, Client, Embedder, Encoder};
+use crate::dialect::{Decoder, Dialect, Refusal, check};
+use crate::embed;
+use crate::openai::{Ending, ErrorBody};
+use crate::usage::Usage;
+
+/// A call and the dialect of its target.
+#[derive(Clone)]
+pub struct Exchange {
+    operation: Operation,
+    dialect: &'static dyn Dialect,
+    way: Way,
+}
+
+#[derive(Clone)]
+enum Way {
+    /// Both speak alike.
+    Relay,
+    /// A chat is said anew.
+    Chat(&'static dyn Client, Arc<Ask>),
+    /// So are texts that become vectors.
+    Embed(&'static dyn Embedder, Arc<embed::Ask>),
+    /// The target has no part in it.
+    Local(Bytes),
+}
+
+impl Exchange {
+    /// Finds out how a call can be put to targets of a dialect.
+    ///
+    /// # Errors
+    /// When the call makes no sense, or a target of this dialect cannot answer it.
+    pub fn new(call: &Call, dialect: &'static dyn Dialect) -> Result<Self, Error> {
+        let operation = call.operation;
+        let way = if dialect.relays(operation) {
+            Way::Relay
+        } else if operation == Operation::CountTokens {
+            Way::Local(json!({ "input_tokens": call.prompt_estimate() }).to_string().into())
+        } else if let Some(client) = client::of(operation) {
+            let ask = client.ask(call)?;
+            check(&ask, dialect)?;
+            Way::Chat(client, Arc::new(ask))
+        } else if let Some(client) = client::embedder(operation) {
+            Way::Embed(client, Arc::new(client.ask(call)?))
+        } else {
+            return Err(Error::cannot(operation.as_str(), dialect.name()));
+        };
+        Ok(Self { operation, dialect, way })
+    }
+
+    /// Whether bytes pass as they are.
+    pub fn relays(&self) -> bool {
+        matches!(self.way, Way::Relay)
+    }
+
+    /// The answer, where the target need not be asked.
+    pub fn local(&self) -> Option<Bytes> {
+        if let Way::Local(bytes) = &self.way { Some(bytes.clone()) } else { None }
+    }
+
+    /// What is asked, where that was read.
+    pub fn ask(&self) -> Option<&Ask> {
+        if let Way::Chat(_, ask) = &self.way { Some(ask) } else { None }
+    }
+
+    /// The target's dialect.
+    pub fn dialect(&self) -> &'static dyn Dialect {
+        self.dialect
+    }
+
+    /// The request for a target.
+    ///
+    /// # Errors
+    /// When the question holds what the target cannot be told, or its address or key cannot be put into a request.
+    pub fn request(&self, call: &Call, target: &Target<'_>) -> Result<HttpRequest, Error> {
+        match &self.way {
+            Way::Relay => self.dialect.pass(call, target),
+            Way::Chat(_, ask) => self.dialect.encode(ask, target),
+            Way::Embed(_, ask) => self.dialect.embed(ask, target),
+            Way::Local(_) => Err(Error::cannot(self.operation.as_str(), self.dialect.name())),
+        }
+    }
+
+    /// A whole answer for the client, and what it used.
+    ///
+    /// # Errors
+    /// When it is an error all the same, or cannot be understood.
+    pub fn whole(&self, body: Bytes, about: &About) -> Result<(Bytes, Option<Usage>), Refusal> {
+        match &self.way {
+            Way::Relay => {
+                let usage = self.dialect.usage(&body);
+                Ok((body, usage))
+            }
+            Way::Chat(client, ask) => {
+                let answer = self.dialect.decode(&body)?;
+                Ok((client.answer(ask, &answer, about), answer.usage))
+            }
+            Way::Embed(client, ask) => {
+                let answer = self.dialect.embedded(&body)?;
+                if answer.vectors.len() != ask.inputs.len() {
+                    let (got, want) = (answer.vectors.len(), ask.inputs.len());
+                    return Err(Refusal::nonsense(&format!("{got} vectors for {want} texts")));
+                }
+                Ok((client.answer(ask, &answer, about), answer.usage))
+            }
+            Way::Local(bytes) => Ok((bytes.clone(), None)),
+        }
+    }
+
+    /// What turns the target's stream into the client's; `None` where bytes pass as they are.
+    pub fn through(&self, about: &About) -> Option<Through> {
+        let Way::Chat(client, ask) = &self.way else { return None };
+        Some(Through {
+            decoder: self.dialect.decoder(),
+            encoder: client.encoder(ask, about),
+            events: Vec::new(),
+            watch: Watch::default(),
+        })
+    }
+
+    /// Reads along with a stream that passes as it is.
+    pub fn watched(&self) -> Watched {
+        Watched { decoder: self.dialect.decoder(), events: Vec::new(), watch: Watch::default() }
+    }
+
+    /// The content type of a stream for the client, where it is said anew.
+    pub fn stream_type(&self) -> Option<&'static str> {
+        if let Way::Chat(client, _) = &self.way { Some(client.stream_type()) } else { None }
+    }
+}
+
+/// What was seen of a stream.
+#[derive(Debug, Default)]
+struct Watch {
+    ending: Ending,
+    pieces: u64,
+}
+
+impl Watch {
+    fn see(&mut self, event: &Event) {
+        match event {
+            Event::Usage(usage) => self.ending.usage = Some(*usage),
+            Event::Error(error) => self.ending.error = Some(error.clone()),
+            Event::Done => self.ending.done = true,
+            Event::Delta { .. } => self.pieces += 1,
+            Event::Begin { .. } | Event::Finish { .. } => {}
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.ending.done || self.ending.error.is_some()
+    }
+}
+
+/// A stream on its way from one protocol to another.
+pub struct Through {
+    decoder: Box<dyn Decoder>,
+    encoder: Box<dyn Encoder>,
+    events: Vec<Event>,
+    watch: Watch,
+}
+
+impl Through {
+    /// The target's next bytes; appends what the client gets for them, which are whole events of its protocol.
+    pub fn push(&mut self, bytes: &[u8], out: &mut BytesMut) {
+        self.decoder.push(bytes, &mut self.events);
+        self.pass(out);
+    }
+
+    /// The target's stream ended in order.
+    pub fn finish(&mut self, out: &mut BytesMut) {
+        self.decoder.finish(&mut self.events);
+        self.pass(out);
+    }
+
+    /// The target is lost: tells the client so, unless it has all.
+    pub fn fail(&mut self, error: ErrorBody, out: &mut BytesMut) {
+        self.events.push(Event::Error(error));
+        self.pass(out);
+    }
+
+    fn pass(&mut self, out: &mut BytesMut) {
+        for event in self.events.drain(..) {
+            if !self.watch.is_over() {
+                self.watch.see(&event);
+                self.encoder.push(&event, out);
+            }
+        }
+    }
+
+    /// How the stream ended, as far as it came.
+    pub fn ending(&self) -> &Ending {
+        &self.watch.ending
+    }
+
+    /// Pieces of text, thoughts and tool calls that passed.
+    pub fn pieces(&self) -> u64 {
+        self.watch.pieces
+    }
+}
+
+/// Reads along with a stream that passes as it is, for its usage and its end.
+pub struct Watched {
+    decoder: Box<dyn Decoder>,
+    events: Vec<Event>,
+    watch: Watch,
+}
+
+impl Watched {
+    /// The next bytes passed.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.decoder.push(bytes, &mut self.events);
+        for event in self.events.drain(..) {
+            self.watch.see(&event);
+        }
+    }
+
+    /// How the stream ended, as far as it came.
+    pub fn ending(&self) -> &Ending {
+        &self.watch.ending
+    }
+
+    /// Pieces of text, thoughts and tool calls that passed.
+    pub fn pieces(&self) -> u64 {
+        self.watch.pieces
+    }
+}

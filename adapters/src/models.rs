@@ -1,0 +1,45 @@
+//! What is known about providers' models: what they can do and what they cost. Tables beside each dialect; each row says
+//! where it is from and of when.
+
+/// A family of models.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Known {
+    /// A model's name, or the beginning of several names followed by `*`. The longest that fits counts.
+    pub name: &'static str,
+    /// Tokens that question and answer may have together.
+    pub context: u64,
+    /// Tokens that an answer may have; 0 where the documents do not tell.
+    pub output_max: u64,
+    /// Whether it looks at pictures.
+    pub vision: bool,
+    /// Whether it calls tools.
+    pub tools: bool,
+    /// Whether its answers can be held to a JSON schema.
+    pub json_schema: bool,
+    /// What tokens cost, where that is published.
+    pub price: Option<ListPrice>,
+    /// Where that is published: an address.
+    pub source: &'static str,
+    /// When that was looked up: `2026-11`.
+    pub date: &'static str,
+}
+
+/// A published price, in millionths of its currency for a million tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListPrice {
+    /// ISO 4217, e.g. `USD` or `CNY`.
+    pub currency: &'static str,
+    /// For a million tokens read.
+    pub prompt: u64,
+    /// For a million tokens written.
+    pub completion: u64,
+}
+
+/// What is known about a model of this name.
+pub fn find<'a>(table: &'a [Known], model: &str) -> Option<&'a Known> {
+    let fits = |known: &&Known| match known.name.strip_suffix('*') {
+        Some(start) => model.starts_with(start),
+        None => model == known.name,
+    };
+    table.iter().filter(fits).max_by_key(|known| (known.name.len(), !known.name.ends_with('*')))
+}

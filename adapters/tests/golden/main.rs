@@ -1,0 +1,6 @@
+//! Recorded shapes of every protocol and provider. Files under `tests/data/<name>/`; what is expected of each lies beside it.
+//! `UPDATE_GOLDEN=1` writes the expectations anew: read the difference before committing it.
+
+mod harness;
+mod openai;
+mod openai_chat;
