@@ -2,10 +2,14 @@
 //! went. Actors open and close it; the data plane takes slots from it, without locks and without asking an actor. Bytes
 //! never pass here.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use adapters::Target;
+use adapters::dialect::Spoken;
+use adapters::openai::COMPATIBLE;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use domain::Millis;
 use domain::decide::routing::Load;
@@ -20,14 +24,36 @@ pub const AVOID_MS: Millis = 5_000;
 /// A new latency counts for one part in this many.
 const SMOOTHING: u64 = 8;
 
-/// Where the data plane sends a call's bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where the data plane sends a call, and in which words.
+#[derive(Debug, Clone)]
 pub struct Endpoint {
+    /// What it speaks.
+    pub dialect: Spoken,
     /// The base of its addresses, without a slash at the end: `http://127.0.0.1:40001/v1`, `https://api.example.com/v1`;
     /// empty for the built-in mock provider, which is answered without any network.
     pub base_url: String,
-    /// The bearer token to send, if any.
-    pub bearer: Option<Secret>,
+    /// Its key, token or password, if it needs one.
+    pub secret: Option<Secret>,
+    /// What else its dialect needs to know, by name.
+    pub options: BTreeMap<String, String>,
+}
+
+impl Endpoint {
+    /// An engine: it speaks OpenAI's dialect, as servers of open models do.
+    pub fn engine(base_url: String, secret: Option<Secret>) -> Self {
+        Self { dialect: Spoken::Known(&COMPATIBLE), base_url, secret, options: BTreeMap::new() }
+    }
+
+    /// As dialects see it. `model` is its own name of the model, where that differs from the client's.
+    pub fn target<'a>(&'a self, model: Option<&'a str>, now_s: u64) -> Target<'a> {
+        Target {
+            base_url: &self.base_url,
+            secret: self.secret.as_ref().map(Secret::expose),
+            model,
+            options: &self.options,
+            now_s,
+        }
+    }
 }
 
 /// Why a call may not be made through this target now.
@@ -274,7 +300,7 @@ mod tests {
     }
 
     fn endpoint() -> Endpoint {
-        Endpoint { base_url: "http://127.0.0.1:1".to_owned(), bearer: Some(Secret::new("k3y".to_owned())) }
+        Endpoint::engine("http://127.0.0.1:1".to_owned(), Some(Secret::new("k3y".to_owned())))
     }
 
     #[tokio::test(start_paused = true)]

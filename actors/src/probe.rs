@@ -28,17 +28,28 @@ pub(crate) async fn get(
         request = request.header(header::AUTHORIZATION, value);
     }
     let request = request.body(Bytes::new()).map_err(|e| format!("`{url}` is no address: {e}"))?;
+    ask(client, request, timeout).await.map(|(status, _)| status)
+}
+
+/// Sends a small request and tells the answer's status and body, or why there was none. A body that is longer than
+/// [`BODY_MAX`] is cut.
+pub(crate) async fn ask(
+    client: &dyn Http,
+    request: Request<Bytes>,
+    timeout: Duration,
+) -> Result<(StatusCode, Vec<u8>), String> {
     let asking = async {
         let answer = client.send(request, timeout).await.map_err(|e| e.to_string())?;
         let (head, mut body) = answer.into_parts();
-        let mut read = 0;
+        let mut read = Vec::new();
         while let Some(Ok(frame)) = body.frame().await {
-            read += frame.data_ref().map_or(0, Bytes::len);
-            if read > BODY_MAX {
+            read.extend_from_slice(frame.data_ref().map_or(&[][..], |bytes| bytes));
+            if read.len() > BODY_MAX {
+                read.truncate(BODY_MAX);
                 break;
             }
         }
-        Ok(head.status)
+        Ok((head.status, read))
     };
     tokio::time::timeout(timeout, asking)
         .await

@@ -145,10 +145,7 @@ pub enum Error {
         hint: Cow<'static, str>,
     },
     /// The target has no word for something that the question uses. Another target may.
-    #[error(
-        "this model's provider ({dialect}) has no word for `{}`: leave it out, or ask for another model",
-        what.param(Protocol::OpenAi)
-    )]
+    #[error("{}", unsaid(what.param(Protocol::OpenAi), dialect))]
     Unsaid {
         /// What.
         what: Unsaid,
@@ -187,6 +184,10 @@ impl Unsaid {
     }
 }
 
+fn unsaid(param: &str, dialect: &str) -> String {
+    format!("this model's provider ({dialect}) has no word for `{param}`: leave it out, or ask for another model")
+}
+
 impl From<Feature> for Unsaid {
     fn from(feature: Feature) -> Self {
         Unsaid::Feature(feature)
@@ -207,6 +208,14 @@ impl Error {
     /// A target of this dialect does not do that at all.
     pub fn cannot(what: &'static str, dialect: &'static str) -> Self {
         Error::Cannot { what, dialect }
+    }
+
+    /// What it says to a client of this protocol.
+    pub fn message(&self, protocol: Protocol) -> String {
+        match self {
+            Error::Unsaid { what, dialect } => unsaid(what.param(protocol), dialect),
+            other => other.to_string(),
+        }
     }
 
     /// Whether a target of another dialect could be asked instead.

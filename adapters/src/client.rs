@@ -84,3 +84,11 @@ pub fn error(operation: Operation, _status: u16, error: &ErrorBody) -> Bytes {
         error.code.as_deref(),
     )
 }
+
+/// An error as one event of a stream that passed as it is.
+pub fn error_event(operation: Operation, error: &ErrorBody) -> Bytes {
+    match of(operation) {
+        Some(client) => client.error_event(error),
+        None => crate::openai::Chat.error_event(error),
+    }
+}

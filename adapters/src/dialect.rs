@@ -1,6 +1,9 @@
 //! What providers and engines speak, from the client's side. A dialect turns a question into a request and what comes back
 //! into an answer; sending it is others' work.
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use http::HeaderMap;
 
 use crate::call::{Call, Error, HttpRequest, Operation, Target};
@@ -82,9 +85,39 @@ pub trait Dialect: Send + Sync {
     /// When the target's address or key cannot be put into a request.
     fn probe(&self, target: &Target<'_>) -> Result<HttpRequest, Error>;
 
+    /// The base URL where the provider itself is reached, where there is one for everybody.
+    fn home(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Its models as far as they are known.
     fn models(&self) -> &'static [Known] {
         &[]
+    }
+}
+
+/// A dialect that a target speaks.
+#[derive(Clone)]
+pub enum Spoken {
+    /// One that the program knows.
+    Known(&'static dyn Dialect),
+    /// One that was declared to the cluster.
+    Declared(Arc<dyn Dialect>),
+}
+
+impl Deref for Spoken {
+    type Target = dyn Dialect;
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Spoken::Known(dialect) => *dialect,
+            Spoken::Declared(dialect) => &**dialect,
+        }
+    }
+}
+
+impl std::fmt::Debug for Spoken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::call::{Call, Error, HttpRequest, Operation, Target};
 use crate::chat::{Ask, Event};
 use crate::client::{self, About, Client, Embedder, Encoder};
-use crate::dialect::{Decoder, Dialect, Refusal, check};
+use crate::dialect::{Decoder, Dialect, Refusal, Spoken, check};
 use crate::embed;
 use crate::openai::{Ending, ErrorBody};
 use crate::usage::Usage;
@@ -18,7 +18,7 @@ use crate::usage::Usage;
 #[derive(Clone)]
 pub struct Exchange {
     operation: Operation,
-    dialect: &'static dyn Dialect,
+    dialect: Spoken,
     way: Way,
 }
 
@@ -39,7 +39,7 @@ impl Exchange {
     ///
     /// # Errors
     /// When the call makes no sense, or a target of this dialect cannot answer it.
-    pub fn new(call: &Call, dialect: &'static dyn Dialect) -> Result<Self, Error> {
+    pub fn new(call: &Call, dialect: &Spoken) -> Result<Self, Error> {
         let operation = call.operation;
         let way = if dialect.relays(operation) {
             Way::Relay
@@ -47,14 +47,19 @@ impl Exchange {
             Way::Local(json!({ "input_tokens": call.prompt_estimate() }).to_string().into())
         } else if let Some(client) = client::of(operation) {
             let ask = client.ask(call)?;
-            check(&ask, dialect)?;
+            check(&ask, &**dialect)?;
             Way::Chat(client, Arc::new(ask))
         } else if let Some(client) = client::embedder(operation) {
             Way::Embed(client, Arc::new(client.ask(call)?))
         } else {
             return Err(Error::cannot(operation.as_str(), dialect.name()));
         };
-        Ok(Self { operation, dialect, way })
+        Ok(Self { operation, dialect: dialect.clone(), way })
+    }
+
+    /// What the client called.
+    pub fn operation(&self) -> Operation {
+        self.operation
     }
 
     /// Whether bytes pass as they are.
@@ -73,8 +78,8 @@ impl Exchange {
     }
 
     /// The target's dialect.
-    pub fn dialect(&self) -> &'static dyn Dialect {
-        self.dialect
+    pub fn dialect(&self) -> &dyn Dialect {
+        &*self.dialect
     }
 
     /// The request for a target.
@@ -114,6 +119,23 @@ impl Exchange {
             }
             Way::Local(bytes) => Ok((bytes.clone(), None)),
         }
+    }
+
+    /// A stream for the client out of an answer that came whole, where streams are said anew.
+    ///
+    /// # Errors
+    /// As [`Exchange::whole`].
+    pub fn replay(&self, body: &[u8], about: &About) -> Result<Option<(Bytes, Option<Usage>)>, Refusal> {
+        let Way::Chat(client, ask) = &self.way else { return Ok(None) };
+        let answer = self.dialect.decode(body)?;
+        let (mut encoder, mut out) = (client.encoder(ask, about), BytesMut::new());
+        answer.events().iter().for_each(|event| encoder.push(event, &mut out));
+        Ok(Some((out.freeze(), answer.usage)))
+    }
+
+    /// An error in the client's protocol, as it is told in the middle of a stream that passed as it is.
+    pub fn error_event(&self, error: &ErrorBody) -> Bytes {
+        client::error_event(self.operation, error)
     }
 
     /// What turns the target's stream into the client's; `None` where bytes pass as they are.
@@ -219,9 +241,13 @@ impl Watched {
     /// The next bytes passed.
     pub fn push(&mut self, bytes: &[u8]) {
         self.decoder.push(bytes, &mut self.events);
-        for event in self.events.drain(..) {
-            self.watch.see(&event);
-        }
+        self.events.drain(..).for_each(|event| self.watch.see(&event));
+    }
+
+    /// The stream ended in order.
+    pub fn finish(&mut self) {
+        self.decoder.finish(&mut self.events);
+        self.events.drain(..).for_each(|event| self.watch.see(&event));
     }
 
     /// How the stream ended, as far as it came.

@@ -10,7 +10,7 @@ use crate::tables::{
 };
 
 /// The feature level of this program: it understands every command up to it. See [`level`].
-pub const VERSION: u16 = 5;
+pub const VERSION: u16 = 6;
 
 /// A command on its way into the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,7 +77,8 @@ impl Command {
         match self {
             Command::Node(c) => c.level(),
             Command::Deployment(c) => c.level(),
-            Command::Model(_) | Command::Provider(_) | Command::Token(_) | Command::Secret(_) => level::FIRST,
+            Command::Provider(c) => c.level(),
+            Command::Model(_) | Command::Token(_) | Command::Secret(_) => level::FIRST,
             Command::Config(_) | Command::Setting(_) => 2,
             Command::Restore(c) => c.level(),
             Command::Key(c) => c.level(),

@@ -12,7 +12,7 @@ use crate::ids::{Incarnation, Millis, NodeId, ProviderName};
 use crate::tables::Context;
 use crate::tables::deployment::{Deployment, Phase};
 use crate::tables::node::Node;
-use crate::tables::provider::{Kind, Provider};
+use crate::tables::provider::Provider;
 use crate::tables::setting::Setting;
 use crate::view::{Health, Liveness, View};
 
@@ -147,10 +147,7 @@ fn without_words(row: &Deployment) -> Deployment {
 }
 
 fn offer(provider: &Provider) -> Offer {
-    let url = match &provider.kind {
-        Kind::OpenAi { url, .. } => Some(without_credentials(url)),
-        Kind::Mock => None,
-    };
+    let url = provider.kind.url().map(without_credentials);
     Offer { name: provider.name.clone(), url, models: provider.models.clone() }
 }
 

@@ -5,25 +5,36 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use actors::ports::{Body, PeerError, ProposeError, VaultError};
-use adapters::openai::error_body;
+use adapters::openai::ErrorBody;
+use adapters::{Operation, Protocol};
 use axum::response::IntoResponse;
 use domain::Reject;
 use domain::command::RejectClass;
 use domain::key::Scope;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
+
+/// The header that tells which target answered.
+pub(crate) const TARGET_HEADER: &str = "x-llmhub-target";
 
 /// An error on its way to the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
     pub status: StatusCode,
-    pub kind: &'static str,
-    pub code: &'static str,
+    pub kind: Cow<'static, str>,
+    pub code: Cow<'static, str>,
     pub message: Cow<'static, str>,
     pub param: Option<String>,
     pub retry_after: Option<Duration>,
+    /// Whether official clients are told not to send the same again.
+    pub in_vain: bool,
+    /// Names the target that answered so, where one did.
+    pub target: Option<HeaderValue>,
 }
+
+/// Tells official clients not to repeat what cannot succeed.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 const INVALID: &str = "invalid_request_error";
 const SERVER: &str = "server_error";
@@ -37,7 +48,9 @@ impl Problem {
         code: &'static str,
         message: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { status, kind, code, message: message.into(), param: None, retry_after: None }
+        let (kind, code) = (Cow::Borrowed(kind), Cow::Borrowed(code));
+        let message = message.into();
+        Self { status, kind, code, message, param: None, retry_after: None, in_vain: false, target: None }
     }
 
     pub(crate) fn bad_request(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
@@ -94,15 +107,64 @@ impl Problem {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, INVALID, "method_not_allowed", message)
     }
 
-    /// The answer.
+    /// What a provider said, told with this status.
+    pub(crate) fn of_provider(status: StatusCode, error: ErrorBody) -> Self {
+        let ErrorBody { message, kind, param, code } = error;
+        let known = if status.is_client_error() { INVALID } else { SERVER };
+        let kind = kind.map_or(Cow::Borrowed(known), Cow::Owned);
+        let code = code.map_or(Cow::Borrowed("upstream_error"), Cow::Owned);
+        let message = Cow::Owned(message);
+        Self { status, kind, code, message, param, retry_after: None, in_vain: false, target: None }
+    }
+
+    /// What an adapter has to say to a client of this protocol.
+    pub(crate) fn of_adapter(error: &adapters::Error, protocol: Protocol) -> Self {
+        let message = error.message(protocol);
+        match error {
+            adapters::Error::Json { .. } => Problem::bad_request("invalid_json", message),
+            adapters::Error::Field { param, .. } => Problem::bad_param(param, message),
+            adapters::Error::Unsaid { what, .. } => {
+                let param = Some(what.param(protocol).to_owned());
+                Problem { param, ..Problem::bad_request("unsupported_parameter", message) }
+            }
+            adapters::Error::Cannot { .. } => Problem::bad_request("unsupported_operation", message),
+            adapters::Error::Target(_) => {
+                Problem::new(StatusCode::BAD_GATEWAY, SERVER, "bad_target", message)
+            }
+        }
+    }
+
+    /// The error as adapters know it.
+    pub(crate) fn body(&self) -> ErrorBody {
+        ErrorBody {
+            message: self.message.to_string(),
+            kind: Some(self.kind.to_string()),
+            param: self.param.clone(),
+            code: Some(self.code.to_string()),
+        }
+    }
+
+    /// The answer in OpenAI's shape.
     pub(crate) fn into_answer(self) -> Response<Body> {
-        let body = error_body(&self.message, self.kind, self.param.as_deref(), Some(self.code));
+        self.answer_for(Operation::Models)
+    }
+
+    /// The answer in the shape that clients of an operation understand.
+    pub(crate) fn answer_for(self, operation: Operation) -> Response<Body> {
+        let body = adapters::client::error(operation, self.status.as_u16(), &self.body());
         let mut response = Response::new(Full::new(body).map_err(|never| match never {}).boxed_unsync());
         *response.status_mut() = self.status;
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(wait) = self.retry_after {
             let seconds = wait.as_secs_f64().ceil().max(1.0) as u64;
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.in_vain {
+            headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        }
+        if let Some(target) = self.target {
+            headers.insert(TARGET_HEADER, target);
         }
         response
     }
@@ -137,19 +199,6 @@ impl From<ProposeError> for Problem {
             }
             ProposeError::Unknown { .. } => {
                 Problem::new(StatusCode::GATEWAY_TIMEOUT, SERVER, "outcome_unknown", message)
-            }
-        }
-    }
-}
-
-impl From<adapters::Error> for Problem {
-    fn from(error: adapters::Error) -> Self {
-        let message = error.to_string();
-        match error {
-            adapters::Error::Json { .. } => Problem::bad_request("invalid_json", message),
-            adapters::Error::Field { param, .. } => Problem::bad_param(param, message),
-            adapters::Error::Target(_) => {
-                Problem::new(StatusCode::BAD_GATEWAY, SERVER, "bad_target", message)
             }
         }
     }

@@ -71,9 +71,9 @@ macro_rules! routes {
 }
 
 routes! {
-    post "/v1/chat/completions" Inference (ChatRequest) => inference::chat, "Answer a chat, whole or as a stream";
-    post "/v1/completions" Inference (CompletionRequest) => inference::completions, "Continue a text";
-    post "/v1/embeddings" Inference (EmbeddingRequest) => inference::embeddings, "Turn texts into vectors";
+    post "/v1/chat/completions" Inference (ChatRequest) => inference::answer, "Answer a chat, whole or as a stream";
+    post "/v1/completions" Inference (CompletionRequest) => inference::answer, "Continue a text";
+    post "/v1/embeddings" Inference (EmbeddingRequest) => inference::answer, "Turn texts into vectors";
     get "/v1/models" Inference [consistent] => models::list, "List the models that can be called";
     get "/v1/models/{*id}" Inference [consistent] => models::get, "Show one model";
     post "/v1/deploy" Deploy (DeployRequest) => deploy::deploy, "Deploy a model";

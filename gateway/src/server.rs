@@ -149,7 +149,7 @@ impl Gateway {
 
 /// The inference operation of a path.
 fn inference(path: &str) -> Option<Operation> {
-    Operation::of_v1_path(path).filter(|operation| *operation != Operation::Models)
+    Operation::of_path(path).filter(|operation| *operation != Operation::Models)
 }
 
 /// A connection, as long as it lasts.

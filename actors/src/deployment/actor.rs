@@ -326,7 +326,7 @@ impl Tools {
         };
         let keeper = keep(process, self.shared.clone(), ports.processes.clone(), key.clone(), ended);
         let base_url = format!("http://{}:{port}{}", engine::HOST, template.base_path);
-        Ok((keeper, Endpoint { base_url, bearer: Some(key) }))
+        Ok((keeper, Endpoint::engine(base_url, Some(key))))
     }
 
     async fn probe(&self, endpoint: &Endpoint) -> Result<(), String> {
@@ -334,7 +334,7 @@ impl Tools {
         let root = endpoint.base_url.strip_suffix(&engine.base_path).unwrap_or(&endpoint.base_url);
         let url = format!("{root}{}", engine.health_path);
         let status =
-            probe::get(&*self.start.ports.http, &url, endpoint.bearer.as_ref(), PROBE_TIMEOUT).await?;
+            probe::get(&*self.start.ports.http, &url, endpoint.secret.as_ref(), PROBE_TIMEOUT).await?;
         if status == http::StatusCode::OK { Ok(()) } else { Err(format!("it answered {status}")) }
     }
 

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapters::dialect::{self, Spoken};
+use adapters::openai::COMPATIBLE;
 use arc_swap::ArcSwap;
 use domain::provider::{Kind, Provider};
 use http::StatusCode;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr};
 
-use super::handle::{Handle, Shared, Speaks};
+use super::handle::{Handle, Shared};
 use super::machine::{Effect, Event, LOOK_MS, Machine, OPEN_RETRY, OpenError, ProbeError};
 use crate::aside;
 use crate::config::{Config, Ports};
@@ -64,15 +66,16 @@ impl Connection {
         supervisor: ActorCell,
     ) -> Result<(ActorId, Handle), SpawnErr> {
         let in_flight_max = start.config.settings.in_flight_max;
-        let speaks = match start.row.kind {
-            Kind::OpenAi { .. } => Speaks::OpenAi,
-            Kind::Mock => Speaks::Mock,
+        let speaks = match &start.row.kind {
+            Kind::OpenAi { .. } => COMPATIBLE.name,
+            Kind::Api(api) => &api.dialect,
+            Kind::Mock => "mock",
         };
-        let machine = Machine::new(speaks == Speaks::OpenAi);
+        let machine = Machine::new(start.row.kind != Kind::Mock);
         let shared = Arc::new(Shared {
             name: start.row.name.clone(),
             revision: start.row.revision,
-            speaks,
+            speaks: speaks.to_owned(),
             gate: Gate::new(start.clock, in_flight_max, "the provider's key is being opened"),
             health: ArcSwap::from_pointee(machine.health().clone()),
         });
@@ -92,11 +95,8 @@ impl Actor for Connection {
         myself: ActorRef<Msg>,
         (tools, machine): (Arc<Tools>, Machine),
     ) -> Result<Running, ActorProcessingErr> {
-        let base_url = match &tools.start.row.kind {
-            Kind::OpenAi { url, .. } => url.trim_end_matches('/').to_owned(),
-            Kind::Mock => String::new(),
-        };
-        let mut running = Running { machine, tools, endpoint: Endpoint { base_url, bearer: None } };
+        let endpoint = endpoint(&tools.start.row.kind);
+        let mut running = Running { machine, tools, endpoint };
         // Done here, not by a message: the mock takes calls from the moment its handle is there.
         running.step(Event::Begin, &myself);
         Ok(running)
@@ -111,7 +111,7 @@ impl Actor for Connection {
         let event = match message {
             Msg::Happened(event) => event,
             Msg::Key(key) => {
-                running.endpoint.bearer = key;
+                running.endpoint.secret = key;
                 Event::Opened(Ok(()))
             }
             Msg::Look => Event::Look(running.tools.shared.gate.tally()),
@@ -173,13 +173,21 @@ impl Running {
 
 impl Tools {
     async fn open_key(&self) -> Msg {
+        if let Kind::Api(api) = &self.start.row.kind
+            && dialect::named(&api.dialect).is_none()
+        {
+            let reason = format!("this node's program does not know the dialect `{}`: upgrade it", api.dialect);
+            return Msg::Happened(Event::Opened(Err(OpenError::Damaged(reason))));
+        }
         match self.start.ports.vault.open_provider_key(&self.start.row).await {
             Ok(key) => Msg::Key(key.map(Secret::new)),
             Err(error) => {
                 let text = error.to_string();
                 let error = match error {
                     VaultError::Unavailable(_) => OpenError::Unavailable(text),
-                    VaultError::NotAllowed | VaultError::Damaged => OpenError::Damaged(text),
+                    VaultError::NotAllowed | VaultError::Damaged => {
+                        OpenError::Damaged(format!("{text}: add the provider again with its key"))
+                    }
                 };
                 Msg::Happened(Event::Opened(Err(error)))
             }
@@ -187,12 +195,28 @@ impl Tools {
     }
 
     async fn probe(&self, endpoint: &Endpoint) -> Result<(), ProbeError> {
-        let url = format!("{}/models", endpoint.base_url);
-        let http = &*self.start.ports.http;
-        match probe::get(http, &url, endpoint.bearer.as_ref(), PROBE_TIMEOUT).await {
-            Ok(status) => told(status),
+        let Ports { http, clock, .. } = &self.start.ports;
+        let target = endpoint.target(None, clock.now() / 1_000);
+        let request = endpoint.dialect.probe(&target).map_err(|e| ProbeError::Failed(e.to_string()))?;
+        match probe::ask(&**http, request, PROBE_TIMEOUT).await {
+            Ok((status, _)) => told(status),
             Err(reason) => Err(ProbeError::Failed(reason)),
         }
+    }
+}
+
+/// Where a provider is called, before its key is open.
+fn endpoint(kind: &Kind) -> Endpoint {
+    let base_url = kind.url().unwrap_or_default().trim_end_matches('/').to_owned();
+    match kind {
+        Kind::OpenAi { .. } | Kind::Mock => Endpoint::engine(base_url, None),
+        Kind::Api(api) => Endpoint {
+            // One that this program does not know was put in by a newer one: its machine makes no calls.
+            dialect: Spoken::Known(dialect::named(&api.dialect).unwrap_or(&COMPATIBLE)),
+            base_url,
+            secret: None,
+            options: api.options.clone(),
+        },
     }
 }
 

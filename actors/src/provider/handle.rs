@@ -12,16 +12,6 @@ use super::Health;
 use super::actor::Msg;
 use crate::gate::{Gate, Refused, Slot};
 
-/// What a provider speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Speaks {
-    /// OpenAI's HTTP interface.
-    OpenAi,
-    /// Nothing: the built-in mock, answered on this node.
-    Mock,
-}
-
 /// A provider as this node sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observed {
@@ -29,8 +19,8 @@ pub struct Observed {
     pub name: ProviderName,
     /// Log index of the change of its row that this is made for.
     pub revision: u64,
-    /// What it speaks.
-    pub speaks: Speaks,
+    /// What it speaks: a dialect's name, or `mock`.
+    pub speaks: String,
     /// Whether it is well.
     #[serde(flatten)]
     pub health: Health,
@@ -48,7 +38,7 @@ pub struct Observed {
 pub(super) struct Shared {
     pub(super) name: ProviderName,
     pub(super) revision: u64,
-    pub(super) speaks: Speaks,
+    pub(super) speaks: String,
     pub(super) gate: Arc<Gate>,
     pub(super) health: ArcSwap<Health>,
 }
@@ -70,8 +60,8 @@ impl Handle {
         self.shared.revision
     }
     /// What it speaks.
-    pub fn speaks(&self) -> Speaks {
-        self.shared.speaks
+    pub fn speaks(&self) -> &str {
+        &self.shared.speaks
     }
 
     /// Takes a slot for one call.
@@ -94,7 +84,7 @@ impl Handle {
         Observed {
             name: self.shared.name.clone(),
             revision: self.shared.revision,
-            speaks: self.shared.speaks,
+            speaks: self.shared.speaks.clone(),
             health: (**self.shared.health.load()).clone(),
             in_flight: self.shared.gate.in_flight(),
             answered: tally.answered,

@@ -53,7 +53,7 @@ pub enum Health {
 pub enum OpenError {
     /// Nobody who could open it can be reached.
     Unavailable(String),
-    /// It cannot be opened at all.
+    /// It cannot be opened or used at all; what to do.
     Damaged(String),
 }
 
@@ -175,7 +175,7 @@ impl Machine {
                 self.health = Health::Opening { reason };
             }
             Err(OpenError::Damaged(reason)) => {
-                let reason = cut_reason(format!("{reason}: add the provider again with its key"));
+                let reason = cut_reason(reason);
                 out.push(Effect::Close(reason.clone()));
                 self.health = Health::Unusable { reason };
             }

@@ -9,5 +9,5 @@ pub mod machine;
 mod machine_tests;
 
 pub(crate) use actor::{Arguments, Connection};
-pub use handle::{Handle, Observed, Speaks};
+pub use handle::{Handle, Observed};
 pub use machine::Health;

@@ -24,7 +24,7 @@ async fn a_replica_given_to_this_node_becomes_ready_and_takes_calls() {
     world.until_ready(id).await;
     let slot = handle.acquire().unwrap();
     assert_eq!(slot.endpoint().base_url, "http://127.0.0.1:40001/v1");
-    assert_eq!(slot.endpoint().bearer.as_ref().unwrap().expose().len(), 48);
+    assert_eq!(slot.endpoint().secret.as_ref().unwrap().expose().len(), 48);
     assert_eq!(handle.observe().in_flight, 1);
     slot.finish(Finish::Answered { first_byte: Duration::from_millis(3) });
     assert_eq!((handle.observe().in_flight, handle.load().latency_us), (0, 3_000));

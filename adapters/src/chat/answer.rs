@@ -1,6 +1,7 @@
 //! An answer.
 
 use super::ask::{Part, ToolCall, texts};
+use super::event::{Delta, Event};
 use crate::usage::Usage;
 
 /// What a model answered, whole.
@@ -16,6 +17,22 @@ pub struct Answer {
     pub usage: Option<Usage>,
 }
 
+impl Answer {
+    /// The same in pieces, as a stream would have told it.
+    pub fn events(&self) -> Vec<Event> {
+        let mut events = vec![Event::Begin { id: self.id.clone(), model: self.model.clone() }];
+        for (n, choice) in self.choices.iter().enumerate() {
+            let index = u32::try_from(n).unwrap_or(u32::MAX);
+            let deltas = choice.deltas().into_iter().map(|delta| Event::Delta { choice: index, delta });
+            events.extend(deltas);
+            events.push(Event::Finish { choice: index, reason: choice.finish.clone() });
+        }
+        events.extend(self.usage.map(Event::Usage));
+        events.push(Event::Done);
+        events
+    }
+}
+
 /// One of the answers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Choice {
@@ -28,6 +45,32 @@ pub struct Choice {
 }
 
 impl Choice {
+    /// What it says, piece by piece.
+    fn deltas(&self) -> Vec<Delta> {
+        let mut deltas = Vec::new();
+        let mut calls = 0;
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => deltas.push(Delta::Text(text.clone())),
+                Part::Refusal(why) => deltas.push(Delta::Refusal(why.clone())),
+                Part::Thinking { text, signature } => {
+                    deltas.push(Delta::Thinking(text.clone()));
+                    deltas.extend(signature.clone().map(Delta::Signature));
+                }
+                Part::ToolCall(call) => {
+                    let (id, name) = (call.id.clone(), call.name.clone());
+                    deltas.push(Delta::ToolCall { index: calls, id, name });
+                    deltas.push(Delta::Arguments { index: calls, text: call.arguments.clone() });
+                    calls += 1;
+                }
+                // Models do not answer with these in chats.
+                Part::Image { .. } | Part::Audio(_) | Part::File { .. } | Part::ToolResult(_) => {}
+            }
+        }
+        deltas.extend(self.logprobs.clone().map(Delta::Logprobs));
+        deltas
+    }
+
     /// All its text.
     pub fn all_text(&self) -> String {
         texts(&self.parts)

@@ -148,6 +148,21 @@ pub static COMPATIBLE: Profile = Profile {
 };
 
 impl Profile {
+    /// The request for a body that was understood before, on another node; it is sent as it is.
+    ///
+    /// # Errors
+    /// When the target's address or key cannot be put into a request.
+    pub fn pass_body(
+        &self,
+        operation: Operation,
+        body: Bytes,
+        kind: HeaderValue,
+        stream: bool,
+        target: &Target<'_>,
+    ) -> Result<HttpRequest, Error> {
+        self.request(super::below_v1(operation), body, kind, stream, target)
+    }
+
     /// The request with this body.
     fn request(
         &self,

@@ -34,6 +34,11 @@ impl Tail {
         self.bytes.ends_with(DONE) || self.ending().done
     }
 
+    /// Whether all that passed so far is an error.
+    pub fn begins_with_error(&self) -> bool {
+        !self.cut && self.bytes.starts_with(b"data: {\"error\"")
+    }
+
     /// How the stream ended, as far as its last bytes tell.
     pub fn ending(&self) -> Ending {
         let mut bytes = self.bytes.as_slice();

@@ -1,14 +1,23 @@
 //! Providers: connections to APIs outside the cluster, by name. Keys are sealed before they become a command.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::secret::Sealed;
-use super::{Context, rotation};
+use super::{Context, level, rotation};
 use crate::State;
 use crate::command::{Outcome, RejectClass, Reply};
-use crate::ids::{Millis, ProviderName, check_name};
+use crate::ids::{Millis, NAME_LEN_MAX, ProviderName, check_name};
 use crate::limits::{PLACE_LEN_MAX, PROVIDER_MODELS_MAX};
 use crate::table::Row;
+
+/// The feature level from which providers speak other dialects than OpenAI's.
+pub const LEVEL: u16 = 6;
+/// Options of a provider at most.
+pub const OPTIONS_MAX: usize = 16;
+/// The longest value of an option, in bytes.
+pub const OPTION_LEN_MAX: usize = 1_024;
 
 /// What a provider speaks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +31,23 @@ pub enum Kind {
     },
     /// The built-in mock: deterministic answers without any network.
     Mock,
+    /// Any dialect, by name.
+    Api(Api),
+}
+
+/// How a provider is reached that speaks a dialect of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Api {
+    /// The dialect's name. Which there are is the program's to know: a node that does not know it makes no calls.
+    pub dialect: String,
+    /// The base URL.
+    pub url: String,
+    /// The API key, sealed; `None` for servers that need none.
+    pub api_key: Option<Sealed>,
+    /// What else the dialect needs to know, by name: an API version, an application's id. Nothing secret.
+    pub options: BTreeMap<String, String>,
+    /// The provider's own names of models, by the names clients ask for, where they differ.
+    pub own_names: BTreeMap<String, String>,
 }
 
 /// A provider.
@@ -39,18 +65,42 @@ pub struct Provider {
     pub created_at: Millis,
 }
 
+impl Kind {
+    /// Its base URL, if it has one.
+    pub fn url(&self) -> Option<&str> {
+        match self {
+            Kind::OpenAi { url, .. } | Kind::Api(Api { url, .. }) => Some(url),
+            Kind::Mock => None,
+        }
+    }
+}
+
 impl Provider {
+    /// The feature level from which there are such rows.
+    pub fn level(&self) -> u16 {
+        match self.kind {
+            Kind::OpenAi { .. } | Kind::Mock => level::FIRST,
+            Kind::Api(_) => LEVEL,
+        }
+    }
+
+    /// What it calls a model that clients call so.
+    pub fn own_name<'a>(&'a self, model: &'a str) -> &'a str {
+        let names = if let Kind::Api(api) = &self.kind { api.own_names.get(model) } else { None };
+        names.map_or(model, String::as_str)
+    }
+
     /// Its API key, sealed, if it has one.
     pub fn sealed(&self) -> Option<&Sealed> {
         match &self.kind {
-            Kind::OpenAi { api_key, .. } => api_key.as_ref(),
+            Kind::OpenAi { api_key, .. } | Kind::Api(Api { api_key, .. }) => api_key.as_ref(),
             Kind::Mock => None,
         }
     }
 
     pub(super) fn sealed_mut(&mut self) -> Option<&mut Sealed> {
         match &mut self.kind {
-            Kind::OpenAi { api_key, .. } => api_key.as_mut(),
+            Kind::OpenAi { api_key, .. } | Kind::Api(Api { api_key, .. }) => api_key.as_mut(),
             Kind::Mock => None,
         }
     }
@@ -68,6 +118,16 @@ pub enum Command {
     Put(Provider),
     /// Removes one.
     Remove(ProviderName),
+}
+
+impl Command {
+    /// The feature level it takes.
+    pub(crate) fn level(&self) -> u16 {
+        match self {
+            Command::Put(provider) => provider.level(),
+            Command::Remove(_) => level::FIRST,
+        }
+    }
 }
 
 /// Why a provider's command was refused.
@@ -175,13 +235,32 @@ fn check(provider: &Provider) -> Result<(), Reject> {
     for model in &provider.models {
         check_name(model).map_err(|hint| bad("the list of models", format!("`{model}`: {hint}")))?;
     }
-    match &provider.kind {
-        Kind::OpenAi { url, .. } if !(url.starts_with("http://") || url.starts_with("https://")) => {
-            Err(bad("the url", "start it with http:// or https://".to_owned()))
+    if let Some(url) = provider.kind.url() {
+        if !["http://", "https://", "ws://", "wss://"].iter().any(|scheme| url.starts_with(scheme)) {
+            return Err(bad("the url", "start it with http:// or https://".to_owned()));
         }
-        Kind::OpenAi { url, .. } if url.len() > PLACE_LEN_MAX => {
-            Err(bad("the url", format!("it may have {PLACE_LEN_MAX} bytes")))
+        if url.len() > PLACE_LEN_MAX {
+            return Err(bad("the url", format!("it may have {PLACE_LEN_MAX} bytes")));
         }
-        _ => Ok(()),
     }
+    let Kind::Api(api) = &provider.kind else { return Ok(()) };
+    check_name(&api.dialect).map_err(|hint| bad("the dialect", hint.to_owned()))?;
+    if api.options.len() > OPTIONS_MAX {
+        return Err(bad("the options", format!("there may be {OPTIONS_MAX}")));
+    }
+    for (name, value) in &api.options {
+        check_name(name).map_err(|hint| bad("the options", format!("`{name}`: {hint}")))?;
+        if value.len() > OPTION_LEN_MAX {
+            return Err(bad("the options", format!("`{name}` may have {OPTION_LEN_MAX} bytes")));
+        }
+    }
+    for (name, own) in &api.own_names {
+        if !provider.models.contains(name) {
+            return Err(bad("the list of own names", format!("`{name}` is not among the models")));
+        }
+        if own.is_empty() || own.len() > NAME_LEN_MAX {
+            return Err(bad("the list of own names", format!("`{name}`: use 1 to {NAME_LEN_MAX} bytes")));
+        }
+    }
+    Ok(())
 }

@@ -46,6 +46,8 @@ impl RawRow {
     pub fn level(&self) -> u16 {
         match self.key.split_first() {
             Some((&Price::TABLE, _)) => price::LEVEL,
+            Some((&Provider::TABLE, key)) => open::<Provider>(key, &self.value)
+                .map_or(LEVEL, |(_, provider)| LEVEL.max(provider.level())),
             Some((&Key::TABLE, key)) => open::<Key>(key, &self.value)
                 .map_or(LEVEL, |(_, key)| LEVEL.max(limit::level_of(&key.limits))),
             _ => LEVEL,
@@ -403,8 +405,9 @@ fn put_all(state: &mut State, backup: &str, rows: &[RawRow], ctx: &mut Context<'
 fn put(state: &mut State, row: &RawRow, base: u64, ctx: &mut Context<'_>) -> Result<(), String> {
     let Some((table, key)) = row.key.split_first() else { return Err("it has no key".to_owned()) };
     let unreadable = |e: LoadError| e.to_string();
-    // Programs that know no such rows neither stamp commands with them as new, nor take them.
-    if state.level() < price::LEVEL && row.level() >= price::LEVEL {
+    // Programs that know no such rows neither stamp commands with them as new, nor take them. Before prices no level was
+    // looked at, and what old logs say has to come to the same.
+    if row.level() > state.level().max(price::LEVEL - 1) {
         return Err(format!("it takes feature level {}: upgrade every node first", row.level()));
     }
     match *table {

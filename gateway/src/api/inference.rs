@@ -6,16 +6,8 @@ use axum::extract::{Request, State};
 use crate::extract::App;
 use crate::pipeline::infer;
 
-type Answer = axum::response::Response;
-
-pub(crate) async fn chat(State(app): State<App>, request: Request) -> Answer {
-    infer(&app, Operation::Chat, request).await.map(axum::body::Body::new)
-}
-
-pub(crate) async fn completions(State(app): State<App>, request: Request) -> Answer {
-    infer(&app, Operation::Completions, request).await.map(axum::body::Body::new)
-}
-
-pub(crate) async fn embeddings(State(app): State<App>, request: Request) -> Answer {
-    infer(&app, Operation::Embeddings, request).await.map(axum::body::Body::new)
+/// Answers a call of the operation whose path it is.
+pub(crate) async fn answer(State(app): State<App>, request: Request) -> axum::response::Response {
+    let operation = Operation::of_path(request.uri().path()).unwrap_or(Operation::Chat);
+    infer(&app, operation, request).await.map(axum::body::Body::new)
 }

@@ -1,10 +1,14 @@
 //! Providers: APIs outside the cluster. Their keys are sealed before they leave this node, and never shown.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use adapters::dialect::{self, Dialect};
+use adapters::openai::COMPATIBLE;
 use axum::Json;
 use axum::extract::{Path, State};
-use domain::provider::{Command, Kind, Provider};
+use domain::provider::{Api, Command, Kind, Provider};
+use domain::secret::Sealed;
 use domain::{Command as Change, ProviderName};
 use http::{StatusCode, Uri};
 use serde::Deserialize;
@@ -16,39 +20,53 @@ use crate::extract::{App, Fresh, MayAdmin, MayRead, Shaped};
 use crate::problem::Problem;
 use crate::time_text::rfc3339;
 
+/// The kind that needs no network.
+const MOCK: &str = "mock";
+
 /// A provider to be added or replaced.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ProviderRequest {
     name: String,
+    /// Absent: its kind's own, if it has one.
     url: Option<String>,
     /// Absent: the key it has is kept, as long as its URL stays.
     api_key: Option<String>,
-    models: Vec<String>,
+    models: Vec<Offer>,
+    /// A dialect's name, or `mock`.
     #[serde(default)]
-    kind: KindRequest,
+    kind: Option<String>,
+    #[serde(default)]
+    options: BTreeMap<String, String>,
 }
 
-/// What a provider speaks.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum KindRequest {
-    #[default]
-    OpenAi,
-    Mock,
+/// A model that a provider offers.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Offer {
+    /// Called the same by clients and by the provider.
+    Name(String),
+    /// Called otherwise by the provider.
+    Renamed { name: String, own_name: String },
 }
 
 fn shape(provider: &Provider) -> Value {
-    let (kind, url, has_key) = match &provider.kind {
-        Kind::OpenAi { url, api_key } => ("openai", Some(url), api_key.is_some()),
-        Kind::Mock => ("mock", None, false),
+    let (kind, options) = match &provider.kind {
+        Kind::OpenAi { .. } => (COMPATIBLE.name, None),
+        Kind::Mock => (MOCK, None),
+        Kind::Api(api) => (api.dialect.as_str(), Some(&api.options)),
     };
+    let models = provider.models.iter().map(|name| match provider.own_name(name) {
+        own if own == name => json!(name),
+        own => json!({ "name": name, "own_name": own }),
+    });
     json!({
         "name": provider.name,
         "kind": kind,
-        "url": url,
-        "has_key": has_key,
-        "models": provider.models,
+        "url": provider.kind.url(),
+        "has_key": provider.sealed().is_some(),
+        "models": models.collect::<Vec<_>>(),
+        "options": options.cloned().unwrap_or_default(),
         "created_at": rfc3339(provider.created_at),
     })
 }
@@ -64,48 +82,87 @@ pub(crate) async fn put(
     MayAdmin(changes): MayAdmin,
     Shaped(ask): Shaped<ProviderRequest>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    let name = ProviderName(ask.name);
-    let kind = match ask.kind {
-        KindRequest::Mock => Kind::Mock,
-        KindRequest::OpenAi => open_ai(&app, &name, ask.url, ask.api_key).await?,
+    let name = ProviderName(ask.name.clone());
+    let (models, own_names) = offers(ask.models);
+    let kind = match ask.kind.as_deref() {
+        Some(MOCK) => Kind::Mock,
+        kind => {
+            let dialect = known(kind.unwrap_or(COMPATIBLE.name))?;
+            let url = base_url(dialect, ask.url)?;
+            let api_key = seal(&app, &name, &url, ask.api_key).await?;
+            let plain = ask.options.is_empty() && own_names.is_empty();
+            // Also programs that know no other dialects understand this one.
+            if dialect.name() == COMPATIBLE.name && plain {
+                Kind::OpenAi { url, api_key }
+            } else {
+                Kind::Api(Api { dialect: dialect.name().to_owned(), url, api_key, options: ask.options, own_names })
+            }
+        }
     };
-    let row = Provider { name: name.clone(), kind, models: ask.models, revision: 0, created_at: 0 };
+    let row = Provider { name: name.clone(), kind, models, revision: 0, created_at: 0 };
     changes.commit(&app, Change::Provider(Command::Put(row.clone()))).await?;
     let view = app.deps.view.load();
     Ok((StatusCode::CREATED, Json(shape(view.state.providers.get(&name).map_or(&row, |row| &**row)))))
 }
 
-async fn open_ai(
-    app: &App,
-    name: &ProviderName,
-    url: Option<String>,
-    api_key: Option<String>,
-) -> Result<Kind, Problem> {
-    let url = url.ok_or_else(|| Problem::bad_param("url", "name the provider's base URL in `url`"))?;
+/// Models by the names clients ask for, and the provider's own names where they differ.
+fn offers(offers: Vec<Offer>) -> (Vec<String>, BTreeMap<String, String>) {
+    let mut own_names = BTreeMap::new();
+    let models = offers.into_iter().map(|offer| match offer {
+        Offer::Name(name) => name,
+        Offer::Renamed { name, own_name } => {
+            own_names.insert(name.clone(), own_name);
+            name
+        }
+    });
+    (models.collect(), own_names)
+}
+
+fn known(kind: &str) -> Result<&'static dyn Dialect, Problem> {
+    dialect::named(kind).ok_or_else(|| {
+        let names: Vec<&str> = dialect::ALL.iter().map(|dialect| dialect.name()).collect();
+        Problem::bad_param("kind", format!("`{kind}` is not known: use {} or {MOCK}", names.join(", ")))
+    })
+}
+
+fn base_url(dialect: &dyn Dialect, given: Option<String>) -> Result<String, Problem> {
+    let Some(url) = given.or_else(|| dialect.home().map(str::to_owned)) else {
+        return Err(Problem::bad_param("url", "name the provider's base URL in `url`"));
+    };
     let url = url.trim_end_matches('/').to_owned();
     check_url(&url)
         .map_err(|hint| Problem::bad_param("url", format!("the provider's URL is wrong: {hint}")))?;
-    let api_key = match api_key.filter(|key| !key.is_empty()) {
+    Ok(url)
+}
+
+async fn seal(
+    app: &App,
+    name: &ProviderName,
+    url: &str,
+    api_key: Option<String>,
+) -> Result<Option<Sealed>, Problem> {
+    match api_key.filter(|key| !key.is_empty()) {
         Some(key) if !key.bytes().all(|b| b.is_ascii_graphic()) => {
-            return Err(Problem::bad_param(
-                "api_key",
-                "the API key has characters that a header cannot carry",
-            ));
+            Err(Problem::bad_param("api_key", "the API key has characters that a header cannot carry"))
         }
-        Some(key) => Some(app.deps.vault.seal(name.as_str(), key.as_bytes()).await?),
-        None => match app.deps.view.load().state.providers.get(name).map(|old| &old.kind) {
-            // Kept for the same URL only: a key must not be sent where it was not meant to go.
-            Some(Kind::OpenAi { url: old, api_key }) if *old == url => api_key.clone(),
-            _ => None,
-        },
-    };
-    Ok(Kind::OpenAi { url, api_key })
+        Some(key) => Ok(Some(app.deps.vault.seal(name.as_str(), key.as_bytes()).await?)),
+        // Kept for the same URL only: a key must not be sent where it was not meant to go.
+        None => Ok(app
+            .deps
+            .view
+            .load()
+            .state
+            .providers
+            .get(name)
+            .filter(|old| old.kind.url() == Some(url))
+            .and_then(|old| old.sealed().cloned())),
+    }
 }
 
 /// What can be told of a URL before its name is resolved; the HTTP client looks at the addresses.
 fn check_url(url: &str) -> Result<(), &'static str> {
     let uri: Uri = url.parse().map_err(|_| "it is not a URL")?;
-    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+    if !matches!(uri.scheme_str(), Some("http" | "https" | "ws" | "wss")) {
         return Err("start it with http:// or https://");
     }
     if uri.authority().is_none_or(|a| a.as_str().contains('@')) {

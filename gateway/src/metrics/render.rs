@@ -58,7 +58,7 @@ pub(crate) fn render(inner: &Inner, view: &View) -> String {
 fn calls(page: &mut Page, inner: &Inner) {
     let metrics = &inner.metrics;
     page.family(names::REQUESTS, "counter", "inference calls finished");
-    for operation in Operation::ALL {
+    for operation in Operation::ALL.iter().copied() {
         for (outcome, name) in Outcome::ALL {
             let labels = [("operation", operation.as_str()), ("outcome", name)];
             page.line(names::REQUESTS, &labels, metrics.requests[operation as usize][outcome as usize].get());
@@ -70,7 +70,7 @@ fn calls(page: &mut Page, inner: &Inner) {
     ];
     for (name, help, histograms) in histograms {
         page.family(name, "histogram", help);
-        for operation in Operation::ALL {
+        for operation in Operation::ALL.iter().copied() {
             page.histogram(name, operation.as_str(), &histograms[operation as usize]);
         }
     }

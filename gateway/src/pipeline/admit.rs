@@ -14,15 +14,12 @@ use domain::key::Key;
 use domain::limit::{Unit, window_text};
 use domain::limits::CALL_TOKENS_MAX;
 use domain::price::Rates;
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 
 use super::no_target;
 use crate::inner::Inner;
 use crate::metrics::Outcome;
 use crate::problem::{Problem, RETRY_SOON};
-
-/// Tells official clients not to repeat what cannot succeed.
-const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// What a call took, and what is known of what it used.
 pub(super) struct Claim {
@@ -82,18 +79,20 @@ pub(super) async fn admit(
     inner: &Inner,
     key: &Key,
     call: &Call,
-) -> Result<(Claim, Vec<Standing>), Response<Body>> {
-    let rates = rates(inner, key, &call.model).map_err(Problem::into_answer)?;
+    standings: &mut Vec<Standing>,
+) -> Result<Claim, Problem> {
+    let rates = rates(inner, key, &call.model)?;
     let prompt = call.prompt_estimate();
     match inner.deps.limiter.admit(key, Need::new(prompt, call.output_max, rates)).await {
-        Ok(Admitted { reservation, standings }) => {
+        Ok(Admitted { reservation, standings: now }) => {
+            *standings = now;
             inner.metrics.admitted.add(1);
             let parts = call.stream.then_some(0);
-            Ok((Claim { reservation, prompt, rates, asked: false, parts, told: None }, standings))
+            Ok(Claim { reservation, prompt, rates, asked: false, parts, told: None })
         }
         Err(refusal) => {
             inner.metrics.refused(refusal.limit.unit, &refusal.reason);
-            Err(refused(refusal))
+            Err(refused(refusal, standings))
         }
     }
 }
@@ -121,7 +120,7 @@ fn unpriced(model: &str) -> Problem {
     Problem { param: Some("model".to_owned()), ..problem }
 }
 
-fn refused(refusal: Refusal) -> Response<Body> {
+fn refused(refusal: Refusal, standings: &mut Vec<Standing>) -> Problem {
     let Refusal { limit, reason, asked, left, reset_ms } = refusal;
     let unit = limit.unit.as_str();
     let text = |amount| limit.unit.text(amount);
@@ -155,12 +154,8 @@ fn refused(refusal: Refusal) -> Response<Body> {
         }
     };
     let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, unit, code, Cow::from(message));
-    let mut response = Problem { retry_after, ..problem }.into_answer();
-    if reason == Reason::TooLarge {
-        response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
-    }
-    show(&mut response, &[Standing { limit, left, reset_ms }]);
-    response
+    standings.push(Standing { limit, left, reset_ms });
+    Problem { retry_after, in_vain: reason == Reason::TooLarge, ..problem }
 }
 
 /// Tells how the limits stand, in the headers that OpenAI's API has: of several limits of a unit the one that has least left.

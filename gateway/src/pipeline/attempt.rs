@@ -5,25 +5,33 @@ use std::time::Duration;
 
 use actors::Finish;
 use actors::ports::{Body, CallError};
-use adapters::openai::{self, EVENT_STREAM, classify, read_error, usage_of};
-use adapters::{Call, Failure, FailureKind, Target as Wire, mock};
+use adapters::client::About;
+use adapters::dialect::Spoken;
+use adapters::exchange::Exchange;
+use adapters::openai::{COMPATIBLE, EVENT_STREAM, read_error};
+use adapters::{Call, Error, Failure, FailureKind, HttpRequest, Operation, Refusal, Target as Wire, mock};
 use bytes::Bytes;
 use domain::decide::routing::Target;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tokio::time::{Instant, timeout_at};
 
+use super::events::Events;
 use super::loads::UnderWay;
 use super::peek::{self, Broke};
 use super::relayed::{Relayed, Source};
 use super::{Choice, Held, Way, inbound, scripted};
 use crate::deps::Pass;
 use crate::inner::Inner;
-use crate::problem::Problem;
+use crate::problem::{Problem, TARGET_HEADER};
 
-/// The header that tells which target answered.
-pub(crate) const TARGET_HEADER: &str = "x-llmhub-target";
+/// Names the fields of a question that its target had no word for, and that do not change the answer.
+const IGNORED_HEADER: HeaderName = HeaderName::from_static("x-llmhub-ignored");
+/// The content type of lines of JSON.
+const NDJSON: &str = "application/x-ndjson";
+/// The base URL of requests that go to no server.
+const NOWHERE: &str = "http://nowhere/v1";
 /// How often a call on another node looks whether that node is still there.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long others are tried before a target that refused a call for a reason of its own and did not say for how long.
@@ -36,15 +44,19 @@ pub(super) struct Miss {
     /// Whether another target may be tried.
     pub retry: bool,
     /// What the client gets when none is.
-    pub answer: Response<Body>,
+    pub answer: Result<Response<Body>, Problem>,
 }
 
 impl Miss {
     fn retry(problem: Problem) -> Self {
-        Self { retry: true, answer: problem.into_answer() }
+        Self { retry: true, answer: Err(problem) }
     }
     fn stop(problem: Problem) -> Self {
-        Self { retry: false, answer: problem.into_answer() }
+        Self { retry: false, answer: Err(problem) }
+    }
+    /// The call cannot be put to this target, or to none.
+    fn unsaid(error: &Error, operation: Operation) -> Self {
+        Self { retry: error.is_of_target(), answer: Err(Problem::of_adapter(error, operation.protocol())) }
     }
 }
 
@@ -109,10 +121,26 @@ pub(super) async fn call(
     };
     let under_way = UnderWay::new(stat);
     let reached = Reached { under_way, pass, target, asked: Instant::now(), deadline };
-    let sent = send(inner, call, &reached, &way).await?;
-    match sent {
-        Ok(response) if response.status().is_success() => answer(inner, call, reached, response, held).await,
-        Ok(response) => Err(refusal(inner, &reached, response, &way).await),
+    let engine = Spoken::Known(&COMPATIBLE);
+    let dialect = reached.pass.as_ref().map_or(&engine, |pass| &pass.endpoint().dialect);
+    let unsaid = |error| {
+        reached.pass_by();
+        Miss::unsaid(&error, call.operation)
+    };
+    let exchange = Exchange::new(call, dialect).map_err(unsaid)?;
+    if let Some(bytes) = exchange.local() {
+        reached.pass_by();
+        let mut answer = head(StatusCode::OK, &HeaderMap::new(), &reached, &exchange);
+        answer.headers_mut().insert(CONTENT_TYPE, JSON);
+        *answer.body_mut() = full(bytes);
+        return Ok(answer);
+    }
+    let request = request(inner, call, &exchange, &reached, &way).map_err(unsaid)?;
+    match send(inner, call, request, &reached, &way).await {
+        Ok(response) if response.status().is_success() => {
+            answer(inner, call, exchange, reached, response, &way, held).await
+        }
+        Ok(response) => Err(refusal(inner, &exchange, &reached, response, &way).await),
         Err(error) => {
             reached.blame(inner, &error.to_string());
             Err(unreached(&error))
@@ -131,35 +159,48 @@ fn knock(inner: &Inner, target: &Target, way: &Way) -> Result<Option<Pass>, acto
     }
 }
 
+/// The request for the target, in its own words.
+fn request(
+    inner: &Inner,
+    call: &Call,
+    exchange: &Exchange,
+    reached: &Reached,
+    way: &Way,
+) -> Result<HttpRequest, Error> {
+    let model = if let Way::Api(model) = way { model.as_deref() } else { None };
+    match &reached.pass {
+        Some(pass) => exchange.request(call, &pass.endpoint().target(model, inner.deps.clock.now() / 1_000)),
+        None => exchange.request(call, &Wire::at(NOWHERE)),
+    }
+}
+
 async fn send(
     inner: &Inner,
     call: &Call,
+    request: HttpRequest,
     reached: &Reached,
     way: &Way,
-) -> Result<Result<Response<Body>, CallError>, Miss> {
+) -> Result<Response<Body>, CallError> {
     let left = reached.deadline.saturating_duration_since(Instant::now());
-    if let Way::There(node) = way {
-        let request = inbound::request(call, &reached.target);
-        let relay = inner.deps.relay.send(*node, request, left);
-        return Ok(tokio::select! {
-            biased;
-            sent = relay => sent,
-            () = peek::gone(inner, &reached.target) => {
-                Err(CallError::Broken { target: node.to_string(), reason: "the node is gone".to_owned() })
+    match way {
+        Way::There(node) => {
+            let request = inbound::request(request, call.stream, &reached.target);
+            tokio::select! {
+                biased;
+                sent = inner.deps.relay.send(*node, request, left) => sent,
+                () = peek::gone(inner, &reached.target) => {
+                    Err(CallError::Broken { target: node.to_string(), reason: "the node is gone".to_owned() })
+                }
             }
-        });
+        }
+        Way::Mock => {
+            let operation = Operation::of_path(request.uri().path()).unwrap_or(Operation::Models);
+            let script = mock::answer(operation, request.body());
+            let answer = timeout_at(reached.deadline, scripted::response(script)).await;
+            answer.map_err(|_| CallError::Timeout { target: "the mock".to_owned(), waited: left })
+        }
+        Way::Here | Way::Api(_) => inner.deps.http.send(request, left).await,
     }
-    let Some(pass) = &reached.pass else {
-        let script = mock::answer(call.operation, &call.body);
-        let answer = timeout_at(reached.deadline, scripted::response(script)).await;
-        return Ok(answer.map_err(|_| CallError::Timeout { target: "the mock".to_owned(), waited: left }));
-    };
-    let model = if let Way::Api(model) = way { model.as_deref() } else { None };
-    let endpoint = pass.endpoint();
-    let bearer = endpoint.bearer.as_ref().map(actors::Secret::expose);
-    let wire = Wire { base_url: &endpoint.base_url, bearer, model };
-    let request = openai::encode(call, &wire).map_err(|error| Miss::retry(error.into()))?;
-    Ok(inner.deps.http.send(request, left).await)
 }
 
 /// What the failure of a call before its head means.
@@ -177,51 +218,126 @@ fn unreached(error: &CallError) -> Miss {
     }
 }
 
+/// What an answer tells beside what the target said.
+fn about(inner: &Inner) -> About {
+    let id = format!("{:016x}{:016x}", inner.ids.draw(), inner.ids.draw());
+    About { id, now_s: inner.deps.clock.now() / 1_000 }
+}
+
 /// A success: passed on as a stream, or gathered whole.
 async fn answer(
     inner: &Arc<Inner>,
     call: &Call,
+    exchange: Exchange,
     reached: Reached,
     response: Response<Body>,
+    way: &Way,
     held: &mut Held,
 ) -> Result<Response<Body>, Miss> {
     let (parts, mut body) = response.into_parts();
-    let events = call.stream && is_event_stream(&parts.headers);
+    if call.stream && is_stream(&parts.headers) {
+        return stream(inner, exchange, reached, &parts.headers, body, way, held).await;
+    }
     let first = peek::first(inner, &mut body, &reached.target, reached.deadline).await;
     let first = first.map_err(|broke| broken(inner, &reached, &broke))?;
-    if events && first.is_empty() {
-        return Err(broken(inner, &reached, &Broke::Cut("it ended before its first event".to_owned())));
-    }
     if let Some(ticket) = held {
         ticket.first_byte();
-        if let (false, Some(claim)) = (events, ticket.claim()) {
+        if let Some(claim) = ticket.claim() {
             claim.whole();
         }
     }
-    let mut head = head(parts.status, &parts.headers, &reached);
-    let mut rest = None;
-    let mut start = first;
     // A plain answer to a streamed question has the time that plain ones have.
     let whole_by = if call.stream { Instant::now() + inner.config.patience(false) } else { reached.deadline };
-    if !events {
-        let gathered = peek::gather(inner, &mut body, start, &reached.target, whole_by).await;
-        (start, rest) = match gathered.map_err(|broke| broken(inner, &reached, &broke))? {
-            peek::Gathered::Whole(bytes) => (bytes, None),
-            peek::Gathered::TooLarge(bytes) => (bytes, Some(())),
-        };
-    }
-    reached.well();
-    if !events && rest.is_none() {
-        if let Some(ticket) = held {
-            ticket.used(usage_of(&start));
+    let gathered = peek::gather(inner, &mut body, first, &reached.target, whole_by).await;
+    let mut head = head(parts.status, &parts.headers, &reached, &exchange);
+    let bytes = match gathered.map_err(|broke| broken(inner, &reached, &broke))? {
+        peek::Gathered::Whole(bytes) => bytes,
+        peek::Gathered::TooLarge(start) if exchange.relays() => {
+            reached.well();
+            let Some(ticket) = held.take() else { return Ok(head) };
+            let Reached { under_way, pass, target, .. } = reached;
+            let source = Source { body, pass, under_way, target };
+            *head.body_mut() = Relayed::new(inner, source, Some(start), None, ticket).boxed_unsync();
+            return Ok(head);
         }
-        *head.body_mut() = full(start);
-        return Ok(head);
+        peek::Gathered::TooLarge(_) => {
+            return Err(refused(inner, &reached, &Refusal::nonsense("it is too large"), way));
+        }
+    };
+    let whole = whole(inner, call, &exchange, bytes, &mut head);
+    let (bytes, usage) = whole.map_err(|refusal| refused(inner, &reached, &refusal, way))?;
+    reached.well();
+    if let Some(ticket) = held {
+        ticket.used(usage);
     }
-    let Some(ticket) = held.take() else { return Ok(head) };
+    *head.body_mut() = full(bytes);
+    Ok(head)
+}
+
+/// A whole answer as the client understands it: as a stream, if it asked for one in another protocol than the target's.
+fn whole(
+    inner: &Inner,
+    call: &Call,
+    exchange: &Exchange,
+    bytes: Bytes,
+    head: &mut Response<Body>,
+) -> Result<(Bytes, Option<adapters::Usage>), Refusal> {
+    if exchange.relays() {
+        return Ok((bytes.clone(), exchange.dialect().usage(&bytes)));
+    }
+    let about = about(inner);
+    if call.stream
+        && let Some(streamed) = exchange.replay(&bytes, &about)?
+    {
+        if let Some(kind) = exchange.stream_type() {
+            head.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        }
+        return Ok(streamed);
+    }
+    head.headers_mut().insert(CONTENT_TYPE, JSON);
+    exchange.whole(bytes, &about)
+}
+
+/// A stream, from its first event on: until that is there, another target may be tried.
+async fn stream(
+    inner: &Arc<Inner>,
+    exchange: Exchange,
+    reached: Reached,
+    headers: &HeaderMap,
+    mut body: Body,
+    way: &Way,
+    held: &mut Held,
+) -> Result<Response<Body>, Miss> {
+    let mut head = head(StatusCode::OK, headers, &reached, &exchange);
+    if let Some(kind) = exchange.stream_type() {
+        head.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    }
+    let through = if exchange.relays() { None } else { exchange.through(&about(inner)) };
+    let count = held.as_mut().is_some_and(|ticket| ticket.claim().is_some());
+    let mut events = Events::new(exchange, through, count);
+    let first = loop {
+        let came = peek::first(inner, &mut body, &reached.target, reached.deadline).await;
+        let came = came.map_err(|broke| broken(inner, &reached, &broke))?;
+        let ended = came.is_empty();
+        let told = if ended { events.finish() } else { events.push(came) };
+        if let Some(error) = events.first_error() {
+            return Err(refused(inner, &reached, &Refusal::new(FailureKind::Server, error), way));
+        }
+        match told {
+            Some(bytes) => break bytes,
+            None if ended => {
+                let broke = Broke::Cut("it ended before its first event".to_owned());
+                return Err(broken(inner, &reached, &broke));
+            }
+            None => {}
+        }
+    };
+    reached.well();
+    let Some(mut ticket) = held.take() else { return Ok(head) };
+    ticket.first_byte();
     let Reached { under_way, pass, target, .. } = reached;
     let source = Source { body, pass, under_way, target };
-    *head.body_mut() = Relayed::new(inner, source, start, events, ticket).boxed_unsync();
+    *head.body_mut() = Relayed::new(inner, source, Some(first), Some(events), ticket).boxed_unsync();
     Ok(head)
 }
 
@@ -241,7 +357,13 @@ fn broken(inner: &Inner, reached: &Reached, broke: &Broke) -> Miss {
 }
 
 /// An answer that is no success: passed on as it is, or told in our words where the client could misunderstand it.
-async fn refusal(inner: &Inner, reached: &Reached, response: Response<Body>, way: &Way) -> Miss {
+async fn refusal(
+    inner: &Inner,
+    exchange: &Exchange,
+    reached: &Reached,
+    response: Response<Body>,
+    way: &Way,
+) -> Miss {
     let (parts, mut body) = response.into_parts();
     let gathered = peek::gather(inner, &mut body, Bytes::new(), &reached.target, reached.deadline).await;
     let bytes = match gathered {
@@ -249,28 +371,54 @@ async fn refusal(inner: &Inner, reached: &Reached, response: Response<Body>, way
         Ok(peek::Gathered::TooLarge(_)) | Err(_) => Bytes::new(),
     };
     let status = parts.status;
-    let failure = classify(status.as_u16(), &parts.headers, &bytes);
-    judge(inner, reached, &failure, status, way);
-    // An engine that fails on a request may fail on it everywhere; one that is not ready says 502 or 503.
-    let engine = matches!(way, Way::Here | Way::There(_));
-    let retry = failure.retryable && !(engine && failure.kind == FailureKind::Server);
+    let Refusal { failure, error } = exchange.dialect().classify(status.as_u16(), &parts.headers, &bytes);
+    let retry = judge(inner, reached, &failure, status, way);
     if let Some(problem) = ours(&failure, status, way) {
-        return Miss { retry, answer: problem.into_answer() };
+        return Miss { retry, answer: Err(problem) };
     }
-    let mut answer = head(status, &parts.headers, reached);
+    if !exchange.relays() || !bytes.starts_with(b"{") || read_error(&bytes).is_none() {
+        let status = if exchange.relays() { status } else { status_of(&failure, status) };
+        let target = Some(reached.under_way.stat().label.clone());
+        let told = Problem::of_provider(status, error);
+        return Miss { retry, answer: Err(Problem { retry_after: failure.retry_after, target, ..told }) };
+    }
+    let mut answer = head(status, &parts.headers, reached, exchange);
     if let (Some(wait), false) = (failure.retry_after, answer.headers().contains_key(RETRY_AFTER)) {
         let seconds = wait.as_secs_f64().ceil() as u64;
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    let known = read_error(&bytes).is_some();
-    let bytes = if known && bytes.starts_with(b"{") { bytes } else { untold(status) };
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer.headers_mut().insert(CONTENT_TYPE, JSON);
     *answer.body_mut() = full(bytes);
-    Miss { retry, answer }
+    Miss { retry, answer: Ok(answer) }
 }
 
-/// What a refusal tells of the target.
-fn judge(inner: &Inner, reached: &Reached, failure: &Failure, status: StatusCode, way: &Way) {
+/// A success that was none.
+fn refused(inner: &Inner, reached: &Reached, refusal: &Refusal, way: &Way) -> Miss {
+    let Refusal { failure, error } = refusal;
+    let retry = judge(inner, reached, failure, StatusCode::OK, way);
+    if let Some(problem) = ours(failure, StatusCode::OK, way) {
+        return Miss { retry, answer: Err(problem) };
+    }
+    let told = Problem::of_provider(status_of(failure, StatusCode::OK), error.clone());
+    let target = Some(reached.under_way.stat().label.clone());
+    Miss { retry, answer: Err(Problem { retry_after: failure.retry_after, target, ..told }) }
+}
+
+/// The status that tells a failure to clients of every protocol. What the request is to blame for keeps its own.
+fn status_of(failure: &Failure, status: StatusCode) -> StatusCode {
+    match failure.kind {
+        FailureKind::BadRequest if status.is_client_error() => status,
+        FailureKind::BadRequest => StatusCode::BAD_REQUEST,
+        FailureKind::NotFound => StatusCode::NOT_FOUND,
+        FailureKind::RateLimited | FailureKind::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
+        FailureKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        FailureKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        FailureKind::Authentication | FailureKind::Server => StatusCode::BAD_GATEWAY,
+    }
+}
+
+/// What a refusal tells of the target, and whether another one may be tried.
+fn judge(inner: &Inner, reached: &Reached, failure: &Failure, status: StatusCode, way: &Way) -> bool {
     match (failure.kind, way) {
         // The request asked for it.
         (_, Way::Mock) => reached.pass_by(),
@@ -280,6 +428,9 @@ fn judge(inner: &Inner, reached: &Reached, failure: &Failure, status: StatusCode
         (FailureKind::NotFound, _) => reached.pass_by(),
         _ => reached.refused(inner, failure),
     }
+    // An engine that fails on a request may fail on it everywhere; one that is not ready says 502 or 503.
+    let engine = matches!(way, Way::Here | Way::There(_));
+    failure.retryable && !(engine && failure.kind == FailureKind::Server)
 }
 
 /// A refusal whose own words would send the client, or its user, to look in the wrong place.
@@ -317,20 +468,14 @@ fn ours(failure: &Failure, status: StatusCode, way: &Way) -> Option<Problem> {
     }
 }
 
-/// The error of a target that did not say what is wrong.
-fn untold(status: StatusCode) -> Bytes {
-    let message =
-        format!("the model's server answered {status} without saying why: try again, or look at its logs");
-    let kind = if status.is_client_error() { "invalid_request_error" } else { "server_error" };
-    openai::error_body(&message, kind, None, Some("upstream_error"))
-}
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 fn full(bytes: Bytes) -> Body {
     Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }
 
 /// The answer's head: only what the client needs of the target's.
-fn head(status: StatusCode, from: &HeaderMap, reached: &Reached) -> Response<Body> {
+fn head(status: StatusCode, from: &HeaderMap, reached: &Reached, exchange: &Exchange) -> Response<Body> {
     let mut response = Response::new(full(Bytes::new()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -341,10 +486,18 @@ fn head(status: StatusCode, from: &HeaderMap, reached: &Reached) -> Response<Bod
         }
     }
     headers.insert(TARGET_HEADER, reached.under_way.stat().label.clone());
+    if let Some(ask) = exchange.ask().filter(|ask| !ask.hints.is_empty())
+        && let Ok(names) = HeaderValue::try_from(ask.hints.join(", "))
+    {
+        headers.insert(IGNORED_HEADER, names);
+    }
     response
 }
 
-pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
+/// Whether an answer comes in pieces: events, or lines of JSON.
+pub(super) fn is_stream(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    kind.get(..EVENT_STREAM.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(EVENT_STREAM.as_bytes()))
+    [EVENT_STREAM, NDJSON].iter().any(|stream| {
+        kind.get(..stream.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(stream.as_bytes()))
+    })
 }

@@ -7,12 +7,12 @@ use std::task::{Context, Poll};
 
 use actors::Finish;
 use actors::ports::{Body, BoxError, Request};
-use adapters::openai::{self, EVENT_STREAM};
-use adapters::{Call, Operation, Target as Wire};
+use adapters::openai::{self, COMPATIBLE, EVENT_STREAM};
+use adapters::{Dialect, HttpRequest, Operation, Protocol};
 use bytes::Bytes;
 use domain::decide::routing::Target;
 use domain::{DeploymentId, Epoch, NodeId};
-use http::header::ACCEPT;
+use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 use http_body::Frame;
 use http_body_util::BodyExt;
@@ -23,6 +23,7 @@ use crate::deps::Pass;
 use crate::inner::Inner;
 use crate::problem::Problem;
 
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Names the deployment.
 const DEPLOYMENT: &str = "x-llmhub-deployment";
 /// Names its replica.
@@ -30,15 +31,21 @@ const ORDINAL: &str = "x-llmhub-ordinal";
 /// Names the hand-out of the replica; another one is refused.
 const EPOCH: &str = "x-llmhub-epoch";
 
-/// The request for a replica on another node.
-pub(super) fn request(call: &Call, target: &Target) -> Request {
-    let mut request = http::Request::new(call.body_for(None));
+/// The request for a replica on another node, out of the one for its engine.
+pub(super) fn request(engine: HttpRequest, stream: bool, target: &Target) -> Request {
+    let (parts, body) = engine.into_parts();
+    let mut request = http::Request::new(body);
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = Uri::from_static(call.operation.v1_path());
+    if let Some(path) = parts.uri.path_and_query() {
+        *request.uri_mut() = Uri::from(path.clone());
+    }
     let headers = request.headers_mut();
-    headers.reserve(4);
-    if call.stream {
+    headers.reserve(5);
+    if stream {
         headers.insert(ACCEPT, HeaderValue::from_static(EVENT_STREAM));
+    }
+    if let Some(kind) = parts.headers.get(CONTENT_TYPE) {
+        headers.insert(CONTENT_TYPE, kind.clone());
     }
     if let Target::Replica { id, ordinal, epoch, .. } = target {
         headers.insert(DEPLOYMENT, HeaderValue::from(id.0));
@@ -60,7 +67,7 @@ async fn serve(inner: &Arc<Inner>, request: Request) -> Result<Response<Body>, P
     let bad = || {
         Problem::bad_request("bad_relay", "a relayed call must name its path, deployment, replica and epoch")
     };
-    let operation = Operation::of_v1_path(parts.uri.path()).ok_or_else(bad)?;
+    let operation = Operation::of_path(parts.uri.path()).filter(|o| COMPATIBLE.relays(*o)).ok_or_else(bad)?;
     let id = DeploymentId(number(&parts.headers, DEPLOYMENT).ok_or_else(bad)?);
     let ordinal = number(&parts.headers, ORDINAL).and_then(|n| u32::try_from(n).ok()).ok_or_else(bad)?;
     let epoch: Epoch = number(&parts.headers, EPOCH).ok_or_else(bad)?;
@@ -70,10 +77,12 @@ async fn serve(inner: &Arc<Inner>, request: Request) -> Result<Response<Body>, P
         .replica(id, ordinal, epoch)
         .map_err(|refused| Problem::unavailable("target_refused", refused.to_string()))?;
     let endpoint = pass.endpoint();
-    let bearer = endpoint.bearer.as_ref().map(actors::Secret::expose);
-    let wire = Wire { base_url: &endpoint.base_url, bearer, model: None };
+    let wire = endpoint.target(None, 0);
     let stream = parts.headers.contains_key(ACCEPT);
-    let request = openai::encode_body(operation, stream, body, &wire)?;
+    let kind = parts.headers.get(CONTENT_TYPE).cloned().unwrap_or(JSON);
+    let request = COMPATIBLE
+        .pass_body(operation, body, kind, stream, &wire)
+        .map_err(|error| Problem::of_adapter(&error, Protocol::OpenAi))?;
     let asked = Instant::now();
     match inner.deps.http.send(request, inner.config.patience(stream)).await {
         Ok(response) => {

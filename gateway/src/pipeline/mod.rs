@@ -18,10 +18,9 @@ use actors::limiter::Standing;
 use actors::ports::{Body, BoxError};
 use adapters::{Call, Operation};
 use bytes::Bytes;
-use domain::ProviderName;
 use domain::decide::routing::{self, Load, Reason, Target};
 use domain::key::Scope;
-use domain::provider::Kind;
+use domain::provider::{Kind, Provider};
 use http::{Request, Response, StatusCode};
 use tokio::time::Instant;
 
@@ -71,7 +70,7 @@ where
     let mut held = Some(Ticket::new(inner, operation));
     let mut standings = Vec::new();
     let response = run(inner, operation, request, &mut held, &mut standings).await;
-    let mut response = response.unwrap_or_else(Problem::into_answer);
+    let mut response = response.unwrap_or_else(|problem| problem.answer_for(operation));
     admit::show(&mut response, &standings);
     if let Some(ticket) = held {
         ticket.answered(response.status());
@@ -97,16 +96,11 @@ where
         view.state.keys.get(&key).filter(|key| !key.limits.is_empty()).cloned()
     };
     let body = read_body(inner, &parts.headers, body).await?;
-    let call = Call::parse(operation, body)?;
+    let call = Call::parse(operation, body).map_err(|e| Problem::of_adapter(&e, operation.protocol()))?;
     if let Some(key) = limited {
-        match admit::admit(inner, &key, &call).await {
-            Ok((claim, now)) => {
-                *standings = now;
-                if let Some(ticket) = held {
-                    ticket.admitted(claim);
-                }
-            }
-            Err(refused) => return Ok(refused),
+        let claim = admit::admit(inner, &key, &call, standings).await?;
+        if let Some(ticket) = held {
+            ticket.admitted(claim);
         }
     }
     ask(inner, &call, held).await
@@ -144,7 +138,7 @@ async fn ask(inner: &Arc<Inner>, call: &Call, held: &mut Held) -> Result<Respons
         }
     }
     match last {
-        Some(miss) => Ok(miss.answer),
+        Some(miss) => miss.answer,
         None => Err(Problem::unavailable("no_target", "nothing can answer just now: try again")),
     }
 }
@@ -177,7 +171,7 @@ fn choose(inner: &Inner, call: &Call, tried: &[Target]) -> Result<Option<Choice>
         Target::Replica { node, .. } => Way::There(*node),
         Target::Provider(name) => match view.state.providers.get(name) {
             Some(row) if row.kind == Kind::Mock => Way::Mock,
-            Some(row) => Way::Api(own_name(name, &call.model, &row.models)),
+            Some(row) => Way::Api(own_name(row, &call.model)),
             None => return Ok(None),
         },
     };
@@ -191,10 +185,18 @@ fn load(inner: &Inner, target: &Target, stat: &Stat, now_ms: u64) -> Load {
     Load { avoid, ..own }
 }
 
-/// `provider/model` names one provider's model, which the provider itself calls `model`.
-fn own_name(provider: &ProviderName, model: &str, offered: &[String]) -> Option<String> {
-    let (first, rest) = model.split_once('/')?;
-    (first == provider.as_str() && !offered.iter().any(|offer| offer == model)).then(|| rest.to_owned())
+/// What a provider itself calls a model, where that differs. `provider/model` names one provider's.
+fn own_name(provider: &Provider, model: &str) -> Option<String> {
+    let plain = match model.split_once('/') {
+        Some((first, rest))
+            if first == provider.name.as_str() && !provider.models.iter().any(|offer| offer == model) =>
+        {
+            rest
+        }
+        _ => model,
+    };
+    let own = provider.own_name(plain);
+    (own != model).then(|| own.to_owned())
 }
 
 fn no_target(model: &str, reason: &Reason) -> Problem {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use actors::Finish;
 use actors::ports::{Body, BoxError};
-use adapters::openai::error_event;
+use adapters::openai::ErrorBody;
 use bytes::Bytes;
 use domain::decide::routing::Target;
 use http_body::{Body as _, Frame};
@@ -53,10 +53,10 @@ pub(super) struct Passing {
 impl Passing {
     /// What is left of it once it is taken away from a client that left it alone: nothing is to be told to one that has
     /// all of it.
-    pub(super) fn remains(&self) -> State {
-        match &self.events {
+    pub(super) fn remains(&mut self) -> State {
+        match &mut self.events {
             Some(events) if events.is_done() => State::Over,
-            Some(_) => State::Unread(Some(lost(LEFT_ALONE))),
+            Some(events) => State::Unread(Some(events.fail(lost(LEFT_ALONE)))),
             None => State::Unread(None),
         }
     }
@@ -99,8 +99,8 @@ pub(super) type Line = Mutex<State>;
 enum End {
     /// It is complete; the bytes that were still to be sent.
     Complete(Option<Bytes>),
-    /// The target told an error itself.
-    Told,
+    /// The target told an error itself; the bytes that were still to be sent.
+    Told(Option<Bytes>),
     /// The target is lost; why.
     Lost(String),
     /// What can only be told by breaking the body off.
@@ -120,16 +120,15 @@ impl Relayed {
     pub(super) fn new(
         inner: &Arc<Inner>,
         source: Source,
-        first: Bytes,
-        events: bool,
-        mut ticket: Ticket,
+        first: Option<Bytes>,
+        events: Option<Events>,
+        ticket: Ticket,
     ) -> Self {
         let idle = inner.config.idle_timeout();
-        let events = events.then(|| Events::new(ticket.claim().is_some()));
         let call = Passing { source, ticket, events, heard: Instant::now(), waiting: false };
         let line = Arc::new(Mutex::new(State::UnderWay(call)));
         inner.unread.watch(&line, idle);
-        Self { inner: inner.clone(), line, first: Some(first), idle, look: Box::pin(sleep(LOOK_EVERY)) }
+        Self { inner: inner.clone(), line, first, idle, look: Box::pin(sleep(LOOK_EVERY)) }
     }
 }
 
@@ -140,26 +139,27 @@ fn next(
     cx: &mut Context<'_>,
     mut patience: impl FnMut(&Passing, &mut Context<'_>) -> Poll<&'static str>,
 ) -> Poll<Result<Bytes, End>> {
+    // What came first was looked at before.
+    if let Some(first) = first.take().filter(|first| !first.is_empty()) {
+        return Poll::Ready(Ok(first));
+    }
     loop {
-        let came = match first.take() {
-            Some(first) => first,
-            None => match Pin::new(&mut call.source.body).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    call.heard = Instant::now();
-                    call.waiting = false;
-                    if let Some(pass) = &call.source.pass {
-                        pass.progressed();
-                    }
-                    frame.into_data().unwrap_or_default()
+        let came = match Pin::new(&mut call.source.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                call.heard = Instant::now();
+                call.waiting = false;
+                if let Some(pass) = &call.source.pass {
+                    pass.progressed();
                 }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(broke(call.events.as_ref(), error))),
-                Poll::Ready(None) => return Poll::Ready(Err(ended(call.events.as_mut()))),
-                Poll::Pending => {
-                    call.waiting = true;
-                    let why = ready!(patience(call, cx));
-                    return Poll::Ready(Err(broke(call.events.as_ref(), why.into())));
-                }
-            },
+                frame.into_data().unwrap_or_default()
+            }
+            Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(broke(call.events.as_ref(), error))),
+            Poll::Ready(None) => return Poll::Ready(Err(ended(call.events.as_mut()))),
+            Poll::Pending => {
+                call.waiting = true;
+                let why = ready!(patience(call, cx));
+                return Poll::Ready(Err(broke(call.events.as_ref(), why.into())));
+            }
         };
         let whole = match &mut call.events {
             Some(events) => events.push(came),
@@ -178,7 +178,7 @@ fn ended(events: Option<&mut Events>) -> End {
     let ending = events.ending();
     match (ending.done, ending.error) {
         (true, _) => End::Complete(last),
-        (false, Some(_)) => End::Told,
+        (false, Some(_)) => End::Told(last),
         (false, None) => End::Lost("it ended early".to_owned()),
     }
 }
@@ -194,7 +194,11 @@ fn broke(events: Option<&Events>, error: BoxError) -> End {
 
 /// Records how a call ended, gives back what it held, and tells the client the rest.
 fn close(inner: &Inner, mut call: Passing, end: End) -> Option<Result<Bytes, BoxError>> {
-    let events = call.events.take();
+    let mut events = call.events.take();
+    let told = match (&end, &mut events) {
+        (End::Lost(why), Some(events)) => Some(events.fail(lost(why))),
+        _ => None,
+    };
     call.record(if matches!(end, End::Complete(_)) { Outcome::Ok } else { Outcome::Broken }, events);
     let blame = |why: &str| {
         call.source.under_way.stat().failed(inner.loads.now());
@@ -204,13 +208,13 @@ fn close(inner: &Inner, mut call: Passing, end: End) -> Option<Result<Bytes, Box
     };
     match end {
         End::Complete(last) => last.map(Ok),
-        End::Told => {
+        End::Told(last) => {
             blame(TOLD);
-            None
+            last.map(Ok)
         }
         End::Lost(why) => {
             blame(&why);
-            Some(Ok(lost(&why)))
+            told.filter(|told| !told.is_empty()).map(Ok)
         }
         End::Broke(error) => {
             blame("the connection broke");
@@ -220,9 +224,10 @@ fn close(inner: &Inner, mut call: Passing, end: End) -> Option<Result<Bytes, Box
 }
 
 /// Told in the only way that is left in the middle of a stream.
-fn lost(why: &str) -> Bytes {
+fn lost(why: &str) -> ErrorBody {
     let message = format!("the model's answer broke off ({why}): send the request again");
-    error_event(&message, "server_error", "upstream_lost")
+    let [kind, code] = ["server_error", "upstream_lost"].map(|text| Some(text.to_owned()));
+    ErrorBody { message, kind, param: None, code }
 }
 
 /// Why the target is not waited for any longer, looked at once in a while.

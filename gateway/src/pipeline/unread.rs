@@ -53,7 +53,7 @@ async fn look_after(unread: Arc<Unread>, idle: Duration) {
 /// Takes the call away if its client has not asked for more since its last bytes came; says whether it is over.
 fn cut(line: &Line, now: Instant, idle: Duration) -> bool {
     let mut state = lock(line);
-    match &*state {
+    match &mut *state {
         State::UnderWay(call) if call.waiting || now < call.heard + idle => false,
         State::UnderWay(call) => {
             let remains = call.remains();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use actors::ports::*;
 use actors::{Endpoint, Refused, Secret};
 use async_trait::async_trait;
+use adapters::dialect::Spoken;
 use bytes::Bytes;
 use domain::command::Envelope;
 use domain::decide::routing::{Load, Target};
@@ -256,6 +257,8 @@ pub(super) struct Open {
     pub(super) closed: Mutex<BTreeMap<String, String>>,
     /// Providers that their actors avoid.
     pub(super) avoided: Mutex<BTreeSet<String>>,
+    /// What providers speak; OpenAI's dialect unless told otherwise.
+    pub(super) dialects: Mutex<BTreeMap<String, &'static str>>,
 }
 
 impl Open {
@@ -263,7 +266,11 @@ impl Open {
         if let Some(why) = self.closed.lock().unwrap().get(&name) {
             return Err(Refused::Closed(why.clone()));
         }
-        Ok(Pass::Open(Endpoint { base_url, bearer: Some(Secret::new(format!("key-of-{name}"))) }))
+        let mut endpoint = Endpoint::engine(base_url, Some(Secret::new(format!("key-of-{name}"))));
+        if let Some(dialect) = self.dialects.lock().unwrap().get(&name) {
+            endpoint.dialect = Spoken::Known(adapters::dialect::named(dialect).unwrap());
+        }
+        Ok(Pass::Open(endpoint))
     }
 }
 

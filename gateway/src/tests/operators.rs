@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use domain::deployment::{self, Phase};
 use domain::key::Scope;
-use domain::provider::Kind;
 use domain::{Command, Export, Health};
 use http::Method;
 use serde_json::{Value, json};
@@ -22,7 +21,7 @@ async fn health_and_readiness_need_no_key() {
     let health = bed.send(bare("/health")).await.json();
     assert_eq!(
         health,
-        json!({"status": "ok", "node": ME.to_string(), "version": "0.0.0+level.5", "leader_known": true, "mode": "normal", "degraded": null})
+        json!({"status": "ok", "node": ME.to_string(), "version": "0.0.0+level.6", "leader_known": true, "mode": "normal", "degraded": null})
     );
     assert_eq!(bed.send(bare("/ready")).await.status, 200);
     bed.gateway.drain();
@@ -132,10 +131,7 @@ async fn a_provider_s_key_is_sealed_and_never_shown() {
     assert_eq!(got.status, 201);
     assert_eq!((&got.json()["url"], &got.json()["has_key"]), (&json!("https://p.test/v1"), &json!(true)));
     assert!(!bed.get("/api/providers").await.text().contains("sk-secret"));
-    let sealed = || match &bed.view.load().state.providers.get(&"p".into()).unwrap().kind {
-        Kind::OpenAi { api_key, .. } => api_key.clone(),
-        Kind::Mock => None,
-    };
+    let sealed = || bed.view.load().state.providers.get(&"p".into()).unwrap().sealed().cloned();
     assert!(!sealed().unwrap().bytes.windows(6).any(|w| w == b"secret"));
     // Kept while the URL stays; never sent to another one.
     assert_eq!(put(r#"{"name":"p","url":"https://p.test/v1","models":["x","y"]}"#).await.status, 201);
@@ -225,10 +221,9 @@ async fn an_exported_view_tells_what_is_where_and_no_secret() {
     assert_eq!(bed.ask(Method::GET, "/api/view", Scope::Read, "").await.status, 403);
     let got = admin(&bed, Method::GET, "/api/view", "").await;
     assert!(!got.text().contains("hidden"), "{}", got.text());
-    let sealed = match &bed.view.load().state.providers.get(&"p".into()).unwrap().kind {
-        Kind::OpenAi { api_key, .. } => serde_json::to_string(api_key).unwrap(),
-        Kind::Mock => String::new(),
-    };
+    let view = bed.view.load();
+    let sealed = view.state.providers.get(&"p".into()).unwrap().sealed();
+    let sealed = serde_json::to_string(sealed.unwrap()).unwrap();
     assert!(!got.text().contains(&sealed) && !got.text().contains("sk-llmhub"));
     let export: Export = serde_json::from_value(got.json()).unwrap();
     assert_eq!((export.format, export.cluster.as_str(), export.nodes.len()), (1, "blue", 2));

@@ -48,7 +48,7 @@ async fn answer(request: Request<Incoming>, key: Option<&str>) -> Response<Body>
         return json(StatusCode::UNAUTHORIZED, r#"{"error":{"message":"wrong engine key"}}"#);
     }
     let Some(operation) =
-        Operation::ALL.into_iter().find(|o| head.method == Method::POST && o.v1_path() == head.uri.path())
+        Operation::of_path(head.uri.path()).filter(|_| head.method == Method::POST)
     else {
         return json(StatusCode::NOT_FOUND, r#"{"error":{"message":"the mock engine has no such path"}}"#);
     };
