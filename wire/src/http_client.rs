@@ -20,6 +20,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
 use crate::egress::{self, Forbidden};
 use crate::net::{BoxIo, Network};
+use crate::websocket;
 
 /// How long an unused connection is kept: less than the 5 s after which common servers (uvicorn under vLLM, Node,
 /// llama-server) close theirs, so that no call is sent on one that is being closed. A call that may have happened is not
@@ -36,6 +37,7 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 #[derive(Clone)]
 pub struct HttpClient {
     pool: Client<Connector, Full<Bytes>>,
+    network: Arc<dyn Network>,
 }
 
 impl HttpClient {
@@ -48,7 +50,7 @@ impl HttpClient {
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
             .http1_max_buf_size(HEAD_BYTES_MAX);
-        Self { pool: builder.build(Connector(network)) }
+        Self { pool: builder.build(Connector(network.clone())), network }
     }
 }
 
@@ -57,6 +59,10 @@ impl Http for HttpClient {
     async fn send(&self, request: Request, timeout: Duration) -> Result<Response, CallError> {
         check_literal(request.uri())?;
         let uri = request.uri().clone();
+        if websocket::is_meant(&uri) {
+            let opened = tokio::time::timeout(timeout, self.open(request)).await;
+            return opened.unwrap_or(Err(CallError::Timeout { target: target(&uri), waited: timeout }));
+        }
         let sent = tokio::time::timeout(timeout, self.pool.request(request.map(Full::new))).await;
         match sent {
             Ok(Ok(response)) => Ok(response.map(|body| body.map_err(Into::into).boxed_unsync())),
@@ -64,6 +70,35 @@ impl Http for HttpClient {
             Err(_) => Err(CallError::Timeout { target: target(&uri), waited: timeout }),
         }
     }
+}
+
+impl HttpClient {
+    /// One exchange over a WebSocket; such connections are not kept.
+    async fn open(&self, request: Request) -> Result<Response, CallError> {
+        let target = target(request.uri());
+        let io = connect(&*self.network, request.uri()).await.map_err(|error| match forbidden(&error) {
+            Some(Forbidden(reason)) => {
+                CallError::Forbidden { target: target.clone(), reason: reason.to_owned() }
+            }
+            None => CallError::Connect { target: target.clone(), reason: error.to_string() },
+        })?;
+        websocket::exchange(io, &target, request).await
+    }
+}
+
+/// A connection to the server of an address, with TLS where its scheme asks for it.
+async fn connect(network: &dyn Network, uri: &Uri) -> io::Result<BoxIo> {
+    let invalid = |why| io::Error::new(io::ErrorKind::InvalidInput, why);
+    let tls = match uri.scheme_str() {
+        Some("https" | "wss") => true,
+        Some("http" | "ws") => false,
+        _ => return Err(invalid("the address must begin with http:// or https://")),
+    };
+    let host = uri.host().ok_or_else(|| invalid("the address has no host"))?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
+    let connected = tokio::time::timeout(CONNECT_TIMEOUT, network.connect(host, port, tls)).await;
+    connected.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no connection in time"))?
 }
 
 fn target(uri: &Uri) -> String {
@@ -129,20 +164,7 @@ impl tower_service::Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let network = self.0.clone();
-        Box::pin(async move {
-            let invalid = |why| io::Error::new(io::ErrorKind::InvalidInput, why);
-            let tls = match uri.scheme_str() {
-                Some("https") => true,
-                Some("http") => false,
-                _ => return Err(invalid("the address must begin with http:// or https://")),
-            };
-            let host = uri.host().ok_or_else(|| invalid("the address has no host"))?;
-            let host = host.trim_start_matches('[').trim_end_matches(']');
-            let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
-            let connected = tokio::time::timeout(CONNECT_TIMEOUT, network.connect(host, port, tls)).await;
-            let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no connection in time");
-            connected.map_err(late)?.map(|io| Outside(TokioIo::new(io)))
-        })
+        Box::pin(async move { connect(&*network, &uri).await.map(|io| Outside(TokioIo::new(io))) })
     }
 }
 

@@ -11,6 +11,7 @@ pub mod raft;
 mod redial;
 pub mod relay;
 pub mod streams;
+mod websocket;
 
 pub use net::{BoxIo, Identity, Inbound, Io, Network, Protocol};
 pub use streams::{IsMember, PeerStream, Streams};

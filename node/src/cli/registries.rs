@@ -57,7 +57,7 @@ async fn add_provider(add: ProviderAdd) -> Result<(), Failure> {
         let reason = "standard input holds one secret: give --key or --api-key in another way";
         return Err(Failure::Usage(reason.to_owned()));
     }
-    let mut body = json!({ "name": add.name, "url": add.url, "models": add.model });
+    let mut body = provider_body(&add)?;
     // A variable that is set to nothing means none.
     if let Some(given) = add.api_key.as_deref().filter(|given| !given.is_empty()) {
         body["api_key"] = Value::from(secret::read(given, "--api-key").map_err(Failure::Usage)?);
@@ -66,6 +66,64 @@ async fn add_provider(add: ProviderAdd) -> Result<(), Failure> {
     let answer = api.call(Method::POST, "/api/providers", Some(&body)).await?;
     let line = format!("provider {} offers {}", add.name, add.model.join(", "));
     super::print_one(&answer, add.access.json, &line)
+}
+
+/// The provider as the node wants it told, without its key.
+fn provider_body(add: &ProviderAdd) -> Result<Value, Failure> {
+    let models: Vec<Value> = add
+        .model
+        .iter()
+        .map(|model| match model.split_once('=') {
+            Some((name, own)) => json!({ "name": name, "own_name": own }),
+            None => json!(model),
+        })
+        .collect();
+    let mut options = serde_json::Map::new();
+    for option in &add.option {
+        let (name, value) = option.split_once('=').ok_or_else(|| {
+            Failure::Usage(format!("--option {option} has no value: write it as NAME=VALUE"))
+        })?;
+        options.insert(name.to_owned(), value.into());
+    }
+    let mut body = json!({ "name": add.name, "kind": add.kind, "models": models });
+    if let Some(url) = &add.url {
+        body["url"] = url.as_str().into();
+    }
+    if !options.is_empty() {
+        body["options"] = options.into();
+    }
+    Ok(body)
+}
+
+#[cfg(test)]
+mod provider_tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::args::{Cli, Command};
+
+    fn body(line: &str) -> Result<Value, Failure> {
+        let Command::Provider(ProviderCommand::Add(add)) =
+            Cli::try_parse_from(line.split(' ')).unwrap().command
+        else {
+            panic!("{line}")
+        };
+        provider_body(&add)
+    }
+
+    #[test]
+    fn a_provider_is_told_with_its_own_names_and_options() {
+        let line = "llmhub provider add --name a --kind azure --url https://r.example.com --model gpt=deployment-1 \
+                    --model plain --option api_version=2024-10-21";
+        let told = body(&line.split_whitespace().collect::<Vec<_>>().join(" ")).unwrap();
+        let expected = json!({
+            "name": "a", "kind": "azure", "url": "https://r.example.com",
+            "models": [{ "name": "gpt", "own_name": "deployment-1" }, "plain"],
+            "options": { "api_version": "2024-10-21" },
+        });
+        assert_eq!(told, expected);
+        assert!(body("llmhub provider add --name a --model m --option x").is_err());
+    }
 }
 
 /// `llmhub key`.

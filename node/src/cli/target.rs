@@ -201,7 +201,7 @@ mod tests {
     fn a_providers_url_is_not_the_nodes() {
         let line = "llmhub --url http://n:1 provider add --name p --url http://h/v1 --model a --key k";
         let Command::Provider(ProviderCommand::Add(add)) = settled(line).unwrap() else { panic!() };
-        assert_eq!((add.url.as_str(), add.access.key.as_deref()), ("http://h/v1", Some("k")));
+        assert_eq!((add.url.as_deref().unwrap(), add.access.key.as_deref()), ("http://h/v1", Some("k")));
         assert_eq!(add.node_url.as_deref(), Some("http://n:1"));
     }
 

@@ -12,7 +12,11 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use futures::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_tungstenite::accept_hdr_async;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server as handshake;
 use wire::http_client::HttpClient;
 
 use crate::world::World;
@@ -160,4 +164,44 @@ async fn dropping_an_answer_closes_its_connection() {
     assert_eq!(answer.body_mut().frame().await.unwrap().unwrap().into_data().unwrap(), "hello");
     drop(answer);
     assert!(tokio::time::timeout(SECOND, server).await.is_ok(), "the server was not told");
+}
+
+/// A server of one exchange: takes a text, says two, and closes.
+fn talker(world: &Arc<World>, host_and_port: &str) {
+    let mut streams = world.outside(host_and_port);
+    tokio::spawn(async move {
+        while let Some(stream) = streams.recv().await {
+            let refuse = |request: &handshake::Request, answer: handshake::Response| {
+                if request.uri().query() == Some("key=good") {
+                    return Ok(answer);
+                }
+                let refusal = http::Response::builder().status(401).body(Some("wrong key".to_owned()));
+                Err(refusal.unwrap())
+            };
+            let Ok(mut socket) = accept_hdr_async(stream, refuse).await else { continue };
+            let Some(Ok(Message::Text(asked))) = socket.next().await else { panic!("a text is asked") };
+            socket.send(Message::Ping(Bytes::new())).await.unwrap();
+            socket.send(Message::text(format!("you said {asked}"))).await.unwrap();
+            socket.send(Message::text("that is all")).await.unwrap();
+            let _ = socket.close(None).await;
+        }
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exchange_over_a_websocket_is_a_body_of_lines() {
+    let world = World::new();
+    talker(&world, "talker:80");
+    let client = HttpClient::new(world.node(1));
+    let ask = |uri: &'static str| Request::get(uri).body(Bytes::from_static(b"hi")).unwrap();
+    let answer = client.send(ask("ws://talker/chat?key=good"), SECOND).await.unwrap();
+    assert_eq!(answer.headers()["content-type"], "application/x-ndjson");
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "you said hi\nthat is all\n");
+    let refusal = client.send(ask("ws://talker/chat?key=bad"), SECOND).await.unwrap();
+    assert_eq!(refusal.status(), 401);
+    let nobody = client.send(ask("ws://nobody/chat"), SECOND).await;
+    assert!(matches!(nobody, Err(CallError::Connect { .. })));
+    let forbidden = client.send(ask("ws://169.254.169.254/"), SECOND).await;
+    assert!(matches!(forbidden, Err(CallError::Forbidden { .. })));
 }

@@ -10,7 +10,7 @@ use crate::cli::target::Access;
 /// `llmhub provider`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ProviderCommand {
-    /// Add a provider that speaks OpenAI's interface, or replace the one of that name
+    /// Add a provider, or replace the one of that name
     Add(Box<ProviderAdd>),
     /// List providers
     List(Target),
@@ -29,15 +29,22 @@ pub(crate) struct ProviderAdd {
     /// Its name
     #[arg(long)]
     pub(crate) name: String,
-    /// Its base URL, which usually ends in /v1
+    /// What it speaks: compatible (any server of OpenAI's dialect), openai, anthropic, gemini and others that docs/providers.md
+    /// lists, or mock
+    #[arg(long, default_value = "compatible")]
+    pub(crate) kind: String,
+    /// Its base URL; may be left out where the kind has one for everybody
     #[arg(long)]
-    pub(crate) url: String,
+    pub(crate) url: Option<String>,
     /// The key it asks for
     #[arg(long, env = "LLMHUB_PROVIDER_KEY", hide_env_values = true, long_help = format!("The key it asks for: {SECRET}"))]
     pub(crate) api_key: Option<String>,
-    /// A model it offers; may be given several times
+    /// A model it offers, NAME or NAME=ITS-OWN-NAME; may be given several times
     #[arg(long, required = true, num_args = 1..)]
     pub(crate) model: Vec<String>,
+    /// What else its kind needs to know, such as api_version=2024-10-21; may be given several times
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) option: Vec<String>,
     /// Address of a node [env: LLMHUB_URL] [default: http://127.0.0.1:6602]
     #[arg(long, value_name = "URL")]
     pub(crate) node_url: Option<String>,
