@@ -37,6 +37,15 @@ pub struct Ask {
     pub rest: Vec<(String, Value)>,
     /// Fields that do not change the answer and may be left out where the target has no word for them, by name.
     pub hints: Vec<String>,
+    /// Fields that answers of the client's protocol tell again, as they came, by name. No target sees them.
+    pub echo: Vec<(String, Value)>,
+}
+
+impl Ask {
+    /// A field that the answer is to tell again, where the client gave it.
+    pub fn echoed(&self, name: &str) -> Option<&Value> {
+        self.echo.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
 }
 
 /// How tokens are drawn. `None` is the target's default.

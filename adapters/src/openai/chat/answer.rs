@@ -75,7 +75,7 @@ pub(super) fn finish(finish: &Finish) -> &'static str {
 }
 
 /// What was used.
-pub(super) fn usage(usage: &Usage) -> Value {
+pub(crate) fn usage(usage: &Usage) -> Value {
     json!({
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,

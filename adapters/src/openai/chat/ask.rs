@@ -12,8 +12,8 @@ use crate::read::Fields;
 const HINTS: [&str; 6] =
     ["metadata", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier", "store"];
 
-pub(super) fn ask(body: &[u8]) -> Result<Ask, Error> {
-    let mut fields = Fields::body(body)?;
+/// The question of a body's fields.
+pub(crate) fn ask(mut fields: Fields) -> Result<Ask, Error> {
     let mut rest = Vec::new();
     let messages = fields.list("messages")?.unwrap_or_default();
     let messages = messages
@@ -26,16 +26,7 @@ pub(super) fn ask(body: &[u8]) -> Result<Ask, Error> {
         None => fields.count("max_tokens")?,
     };
     fields.take("max_tokens");
-    let stream_options = fields.object("stream_options")?;
-    let stream_usage = match stream_options {
-        Some(mut options) => {
-            let usage = options.flag("include_usage")?;
-            options.take("include_obfuscation");
-            rest.extend(options.rest());
-            usage
-        }
-        None => None,
-    };
+    let stream_usage = stream_usage(&mut fields, &mut rest)?;
     let logprobs = fields.flag("logprobs")?.unwrap_or(false);
     let top = fields.count("top_logprobs")?;
     let mut ask = Ask {
@@ -52,9 +43,10 @@ pub(super) fn ask(body: &[u8]) -> Result<Ask, Error> {
         reasoning: reasoning(&mut fields)?,
         user: fields.text("user")?,
         stream: fields.flag("stream")?.unwrap_or(false),
-        stream_usage: stream_usage.unwrap_or(false),
+        stream_usage,
         rest,
         hints: Vec::new(),
+        echo: Vec::new(),
     };
     if fields.take("modalities").is_some_and(|wanted| wanted != serde_json::json!(["text"])) {
         ask.rest.push(("modalities".to_owned(), Value::Null));
@@ -64,7 +56,17 @@ pub(super) fn ask(body: &[u8]) -> Result<Ask, Error> {
     Ok(ask)
 }
 
-fn sampling(fields: &mut Fields) -> Result<Sampling, Error> {
+/// Whether a stream is to tell what was used.
+pub(crate) fn stream_usage(fields: &mut Fields, rest: &mut Vec<(String, Value)>) -> Result<bool, Error> {
+    let Some(mut options) = fields.object("stream_options")? else { return Ok(false) };
+    let usage = options.flag("include_usage")?;
+    options.take("include_obfuscation");
+    rest.extend(options.rest());
+    Ok(usage.unwrap_or(false))
+}
+
+/// How tokens are drawn.
+pub(crate) fn sampling(fields: &mut Fields) -> Result<Sampling, Error> {
     let stop = fields.texts("stop")?;
     Ok(Sampling {
         temperature: fields.number_in("temperature", 0.0, 2.0)?,

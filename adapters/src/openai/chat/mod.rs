@@ -13,8 +13,10 @@ use crate::call::{Call, Error};
 use crate::chat::{Answer, Ask};
 use crate::client::{About, Client, Encoder};
 use crate::openai::{ErrorBody, error_event};
+use crate::read::Fields;
 
-pub(crate) use answer::answer;
+pub(crate) use answer::{answer, usage};
+pub(crate) use ask::{ask, sampling, stream_usage};
 pub(crate) use read::decode;
 pub(crate) use request::body;
 pub(crate) use stream::ChunkDecoder;
@@ -24,7 +26,7 @@ pub struct Chat;
 
 impl Client for Chat {
     fn ask(&self, call: &Call) -> Result<Ask, Error> {
-        ask::ask(&call.body)
+        ask(Fields::body(&call.body)?)
     }
 
     fn answer(&self, ask: &Ask, answer: &Answer, about: &About) -> Bytes {
