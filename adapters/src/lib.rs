@@ -16,6 +16,7 @@ pub mod models;
 pub mod openai;
 pub mod protocol;
 mod read;
+pub mod responses;
 pub mod usage;
 
 pub use call::{Call, Error, HttpRequest, Operation, Target};

@@ -4,3 +4,4 @@
 mod harness;
 mod openai;
 mod openai_chat;
+mod responses;
