@@ -70,6 +70,7 @@ pub fn embedder(operation: Operation) -> Option<&'static dyn Embedder> {
 pub fn of(operation: Operation) -> Option<&'static dyn Client> {
     Some(match operation {
         Operation::Chat => &crate::openai::Chat,
+        Operation::Completions => &crate::openai::Completions,
         Operation::Responses => &crate::responses::Responses,
         _ => return None,
     })

@@ -4,6 +4,7 @@
 pub mod chat;
 mod classify;
 pub mod compatible;
+mod completions;
 mod embeddings;
 mod error_body;
 mod models;
@@ -15,6 +16,7 @@ pub use chat::Chat;
 pub use classify::classify;
 pub(crate) use classify::retry_after;
 pub use compatible::{COMPATIBLE, OPENAI, Profile};
+pub use completions::Completions;
 pub use embeddings::Embeddings;
 pub use error_body::{ErrorBody, error_body, error_event, read_error};
 pub use stream::{DONE, Decoder, EVENT_LEN_MAX, Ending, Event, complete_len};

@@ -1,6 +1,7 @@
 //! Recorded shapes of every protocol and provider. Files under `tests/data/<name>/`; what is expected of each lies beside it.
 //! `UPDATE_GOLDEN=1` writes the expectations anew: read the difference before committing it.
 
+mod completions;
 mod harness;
 mod openai;
 mod openai_chat;
