@@ -97,7 +97,7 @@ operations! {
     /// `POST /api/embed`
     OllamaEmbed: Ollama "/api/embed" "ollama_embed" "input";
     /// `POST /api/v1/chat/completions`
-    Envelope: Envelope "/api/v1/chat/completions" "envelope" "messages";
+    Envelope: Envelope "/api/v1/chat/completions" "envelope" "parameters.prompt";
 }
 
 impl Operation {
@@ -322,6 +322,24 @@ struct Fields<'a> {
     options: Option<&'a RawValue>,
     #[serde(borrow)]
     n: Option<&'a RawValue>,
+    #[serde(borrow)]
+    parameters: Option<&'a RawValue>,
+}
+
+impl<'a> Fields<'a> {
+    /// An envelope has all but the model's name one level deeper.
+    fn opened(mut self, operation: Operation) -> Result<Self, Error> {
+        if operation.protocol() != Protocol::Envelope {
+            return Ok(self);
+        }
+        let raw = self.parameters.map(RawValue::get).filter(|raw| is_object(raw.as_bytes()));
+        let hint = "is missing: it must be an object with a `prompt`";
+        let raw = raw.ok_or(Error::field("parameters", hint))?;
+        let inner: Self = serde_json::from_str(raw)
+            .map_err(|_| Error::field("parameters", "has a field twice: send each once"))?;
+        let stream = self.stream.take().filter(|raw| raw.get() != "null");
+        Ok(Self { model: self.model, stream: stream.or(inner.stream), ..inner })
+    }
 }
 
 impl Call {
@@ -345,6 +363,7 @@ impl Call {
             return Err(Error::Json { reason, line: 1, column: 1 });
         }
         let fields: Fields<'_> = serde_json::from_slice(&body).map_err(|e| json_error(&body, &e))?;
+        let fields = fields.opened(operation)?;
         let raw = fields.model.filter(|raw| raw.get() != "null");
         let Some(raw) = raw else {
             return Err(Error::field("model", "is missing: name one that GET /v1/models lists"));
@@ -442,6 +461,8 @@ fn question<'a>(operation: Operation, fields: &Fields<'a>) -> Option<&'a RawValu
     match operation.question() {
         "messages" => fields.messages,
         "prompt" => fields.prompt,
+        // One text, or a conversation.
+        "parameters.prompt" => fields.prompt.filter(|raw| raw.get() != "null").or(fields.messages),
         "documents" => fields.documents,
         _ => fields.input,
     }

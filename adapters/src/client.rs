@@ -6,6 +6,7 @@ use crate::call::{Call, Error, Operation};
 use crate::chat::{Answer, Ask, Event};
 use crate::embed;
 use crate::openai::ErrorBody;
+use crate::protocol::Protocol;
 
 /// A protocol of clients for chats.
 pub trait Client: Send + Sync {
@@ -72,19 +73,22 @@ pub fn of(operation: Operation) -> Option<&'static dyn Client> {
         Operation::Chat => &crate::openai::Chat,
         Operation::Completions => &crate::openai::Completions,
         Operation::Responses => &crate::responses::Responses,
+        Operation::Envelope => &crate::envelope::Envelope,
         _ => return None,
     })
 }
 
 /// An error in the shape that clients of an operation understand.
-pub fn error(operation: Operation, _status: u16, error: &ErrorBody) -> Bytes {
-    let _ = operation;
-    crate::openai::error_body(
-        &error.message,
-        error.kind.as_deref().unwrap_or("server_error"),
-        error.param.as_deref(),
-        error.code.as_deref(),
-    )
+pub fn error(operation: Operation, status: u16, error: &ErrorBody) -> Bytes {
+    match operation.protocol() {
+        Protocol::Envelope => crate::envelope::error(status, error),
+        _ => crate::openai::error_body(
+            &error.message,
+            error.kind.as_deref().unwrap_or("server_error"),
+            error.param.as_deref(),
+            error.code.as_deref(),
+        ),
+    }
 }
 
 /// An error as one event of a stream that passed as it is.

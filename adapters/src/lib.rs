@@ -8,6 +8,7 @@ pub mod chat;
 pub mod client;
 pub mod dialect;
 pub mod embed;
+pub mod envelope;
 pub mod exchange;
 pub mod failure;
 pub mod frames;

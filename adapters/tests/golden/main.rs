@@ -2,7 +2,9 @@
 //! `UPDATE_GOLDEN=1` writes the expectations anew: read the difference before committing it.
 
 mod completions;
+mod envelope;
 mod harness;
+mod junk;
 mod openai;
 mod openai_chat;
 mod responses;
