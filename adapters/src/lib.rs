@@ -15,6 +15,7 @@ pub mod frames;
 pub mod mock;
 pub mod models;
 pub mod openai;
+pub mod operation;
 pub mod protocol;
 mod read;
 pub mod responses;

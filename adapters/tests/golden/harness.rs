@@ -13,22 +13,22 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 /// What ids and times are in expectations.
-pub fn about() -> About {
+pub(crate) fn about() -> About {
     About { id: "0123456789abcdef0123456789abcdef".to_owned(), now_s: 1_700_000_000 }
 }
 
 /// Where a protocol's files are.
-pub fn folder(name: &str) -> PathBuf {
+pub(crate) fn folder(name: &str) -> PathBuf {
     // where the package is now, not where it was compiled: several checkouts may share what is built
     PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("tests/data").join(name)
 }
 
-pub fn read(path: &Path) -> Vec<u8> {
+pub(crate) fn read(path: &Path) -> Vec<u8> {
     std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
 /// The files of a folder whose names end so, in order.
-pub fn files(name: &str, ending: &str) -> Vec<PathBuf> {
+pub(crate) fn files(name: &str, ending: &str) -> Vec<PathBuf> {
     let folder = folder(name);
     let entries = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -39,7 +39,7 @@ pub fn files(name: &str, ending: &str) -> Vec<PathBuf> {
 }
 
 /// Holds what came out against the file beside the case, whose last ending is replaced.
-pub fn expect(case: &Path, ending: &str, got: &str) {
+pub(crate) fn expect(case: &Path, ending: &str, got: &str) {
     let path = case.with_extension(ending);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, got).unwrap();
@@ -50,13 +50,13 @@ pub fn expect(case: &Path, ending: &str, got: &str) {
 }
 
 /// A client's question out of a body.
-pub fn ask(operation: Operation, body: &[u8]) -> Ask {
+pub(crate) fn ask(operation: Operation, body: &[u8]) -> Ask {
     let call = Call::parse(operation, Bytes::copy_from_slice(body)).unwrap();
     client::of(operation).unwrap().ask(&call).unwrap()
 }
 
 /// A request as text: its line, its headers in order, its body in lines.
-pub fn request_text(request: &HttpRequest) -> String {
+pub(crate) fn request_text(request: &HttpRequest) -> String {
     let mut text = format!("{} {}\n", request.method(), request.uri());
     let mut headers: Vec<String> = request
         .headers()
@@ -70,7 +70,7 @@ pub fn request_text(request: &HttpRequest) -> String {
 }
 
 /// JSON in lines; anything else as it is.
-pub fn pretty(body: &[u8]) -> String {
+pub(crate) fn pretty(body: &[u8]) -> String {
     match serde_json::from_slice::<Value>(body) {
         Ok(value) => serde_json::to_string_pretty(&value).unwrap() + "\n",
         Err(_) => String::from_utf8_lossy(body).into_owned(),
@@ -78,7 +78,7 @@ pub fn pretty(body: &[u8]) -> String {
 }
 
 /// `*.ask.json` are bodies of OpenAI's clients: each must become the request in `*.request`.
-pub fn requests(name: &str, target: &Target<'_>) {
+pub(crate) fn requests(name: &str, target: &Target<'_>) {
     let dialect = named(name).unwrap();
     for case in files(name, ".ask.json") {
         if case.to_string_lossy().contains("bad_") {
@@ -95,7 +95,7 @@ pub fn requests(name: &str, target: &Target<'_>) {
 }
 
 /// `*.answer.json` are a provider's whole answers: each must become what `*.told` says.
-pub fn answers(name: &str) {
+pub(crate) fn answers(name: &str) {
     let dialect = named(name).unwrap();
     for case in files(name, ".answer.json") {
         let text = format!("{:#?}\n", dialect.decode(&read(&case)));
@@ -113,7 +113,7 @@ fn decode<'a>(dialect: &dyn Dialect, pieces: impl IntoIterator<Item = &'a [u8]>)
 }
 
 /// `*.stream` are a provider's answers in pieces: each must give the events in `*.events`, the same however it is cut.
-pub fn streams(name: &str) {
+pub(crate) fn streams(name: &str) {
     let dialect = named(name).unwrap();
     for case in files(name, ".stream") {
         let bytes = read(&case);
@@ -138,7 +138,7 @@ pub fn streams(name: &str) {
 }
 
 /// `errors.json` are a provider's refusals, and what each means.
-pub fn errors(name: &str) {
+pub(crate) fn errors(name: &str) {
     let dialect = named(name).unwrap();
     let path = folder(name).join("errors.json");
     let cases: Vec<Value> = serde_json::from_slice(&read(&path)).unwrap();
@@ -165,7 +165,7 @@ pub fn errors(name: &str) {
 }
 
 /// `*.ask.json` of a client's protocol: each must be understood as `*.ask` says.
-pub fn client_asks(name: &str, operation: Operation) {
+pub(crate) fn client_asks(name: &str, operation: Operation) {
     for case in files(name, ".ask.json") {
         let call = Call::parse(operation, Bytes::from(read(&case)));
         let ask = call.and_then(|call| client::of(operation).unwrap().ask(&call));
@@ -178,7 +178,7 @@ pub fn client_asks(name: &str, operation: Operation) {
 }
 
 /// Streams of one provider as clients of an operation get them: `<name>/<case>.<operation>.sent`, and the same answers whole.
-pub fn client_answers(name: &str, operation: Operation, dialect: &str, body: &str) {
+pub(crate) fn client_answers(name: &str, operation: Operation, dialect: &str, body: &str) {
     let from = named(dialect).unwrap();
     let speaks = client::of(operation).unwrap();
     let ask = ask(operation, body.as_bytes());
