@@ -16,6 +16,12 @@ pub trait Client: Send + Sync {
     /// When a field is missing, of the wrong type, or asks for what this protocol does not offer here; named by its path.
     fn ask(&self, call: &Call) -> Result<Ask, Error>;
 
+    /// The answer, where no target need be asked for it.
+    fn local(&self, call: &Call, ask: &Ask, about: &About) -> Option<Bytes> {
+        let (_, _, _) = (call, ask, about);
+        None
+    }
+
     /// An answer, whole.
     fn answer(&self, ask: &Ask, answer: &Answer, about: &About) -> Bytes;
 
@@ -63,6 +69,7 @@ pub trait Embedder: Send + Sync {
 pub fn embedder(operation: Operation) -> Option<&'static dyn Embedder> {
     Some(match operation {
         Operation::Embeddings => &crate::openai::Embeddings,
+        Operation::OllamaEmbed => &crate::ollama::Embed,
         _ => return None,
     })
 }
@@ -74,6 +81,8 @@ pub fn of(operation: Operation) -> Option<&'static dyn Client> {
         Operation::Completions => &crate::openai::Completions,
         Operation::Responses => &crate::responses::Responses,
         Operation::Envelope => &crate::envelope::Envelope,
+        Operation::OllamaChat => &crate::ollama::Chat,
+        Operation::OllamaGenerate => &crate::ollama::Generate,
         _ => return None,
     })
 }
@@ -97,4 +106,14 @@ pub fn error_event(operation: Operation, error: &ErrorBody) -> Bytes {
         Some(client) => client.error_event(error),
         None => crate::openai::Chat.error_event(error),
     }
+pub fn error(operation: Operation, _status: u16, error: &ErrorBody) -> Bytes {
+    if operation.protocol() == Protocol::Ollama {
+        return crate::ollama::error_body(error);
+    }
+    crate::openai::error_body(
+        &error.message,
+        error.kind.as_deref().unwrap_or("server_error"),
+        error.param.as_deref(),
+        error.code.as_deref(),
+    )
 }

@@ -122,7 +122,8 @@ impl std::fmt::Debug for Spoken {
 }
 
 /// Every dialect, by name.
-pub static ALL: &[&dyn Dialect] = &[&crate::openai::OPENAI, &crate::openai::COMPATIBLE];
+pub static ALL: &[&dyn Dialect] =
+    &[&crate::openai::OPENAI, &crate::openai::COMPATIBLE, &crate::ollama::OLLAMA];
 
 /// The dialect of this name.
 pub fn named(name: &str) -> Option<&'static dyn Dialect> {

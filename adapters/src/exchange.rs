@@ -68,8 +68,12 @@ impl Exchange {
     }
 
     /// The answer, where the target need not be asked.
-    pub fn local(&self) -> Option<Bytes> {
-        if let Way::Local(bytes) = &self.way { Some(bytes.clone()) } else { None }
+    pub fn local(&self, call: &Call, about: &About) -> Option<Bytes> {
+        match &self.way {
+            Way::Local(bytes) => Some(bytes.clone()),
+            Way::Chat(client, ask) => client.local(call, ask, about),
+            Way::Relay | Way::Embed(..) => None,
+        }
     }
 
     /// What is asked, where that was read.

@@ -14,6 +14,7 @@ pub mod failure;
 pub mod frames;
 pub mod mock;
 pub mod models;
+pub mod ollama;
 pub mod openai;
 pub mod operation;
 pub mod protocol;

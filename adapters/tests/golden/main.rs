@@ -5,6 +5,7 @@ mod completions;
 mod envelope;
 mod harness;
 mod junk;
+mod ollama;
 mod openai;
 mod openai_chat;
 mod responses;
