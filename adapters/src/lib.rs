@@ -12,6 +12,7 @@ pub mod envelope;
 pub mod exchange;
 pub mod failure;
 pub mod frames;
+pub mod gemini;
 pub mod mock;
 pub mod models;
 pub mod ollama;

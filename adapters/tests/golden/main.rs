@@ -3,6 +3,7 @@
 
 mod completions;
 mod envelope;
+mod gemini;
 mod harness;
 mod junk;
 mod ollama;

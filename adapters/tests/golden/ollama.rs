@@ -34,7 +34,7 @@ fn answers_and_streams_are_understood() {
 fn clients_are_understood_and_answered() {
     harness::client_asks("ollama_chat", Operation::OllamaChat);
     harness::client_asks("ollama_generate", Operation::OllamaGenerate);
-    for dialect in ["compatible", "ollama"] {
+    for dialect in ["compatible", "ollama", "gemini"] {
         let body = r#"{"model":"m","messages":[]}"#;
         harness::client_answers("ollama_chat", Operation::OllamaChat, dialect, body);
         let body = r#"{"model":"m","prompt":"hi"}"#;
