@@ -10,3 +10,4 @@ mod ollama;
 mod openai;
 mod openai_chat;
 mod responses;
+mod random;
