@@ -83,6 +83,7 @@ pub fn of(operation: Operation) -> Option<&'static dyn Client> {
         Operation::Envelope => &crate::envelope::Envelope,
         Operation::OllamaChat => &crate::ollama::Chat,
         Operation::OllamaGenerate => &crate::ollama::Generate,
+        Operation::Messages => &crate::anthropic::Messages,
         _ => return None,
     })
 }
@@ -91,6 +92,7 @@ pub fn of(operation: Operation) -> Option<&'static dyn Client> {
 pub fn error(operation: Operation, status: u16, error: &ErrorBody) -> Bytes {
     match operation.protocol() {
         Protocol::Envelope => crate::envelope::error(status, error),
+        Protocol::Anthropic => crate::anthropic::error_body(status, error),
         _ => crate::openai::error_body(
             &error.message,
             error.kind.as_deref().unwrap_or("server_error"),

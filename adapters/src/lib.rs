@@ -3,6 +3,7 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
+pub mod anthropic;
 pub mod call;
 pub mod chat;
 pub mod client;
