@@ -4,6 +4,7 @@
 mod completions;
 mod envelope;
 mod gemini;
+mod anthropic;
 mod harness;
 mod junk;
 mod ollama;
