@@ -91,9 +91,10 @@ pub fn of(operation: Operation) -> Option<&'static dyn Client> {
 /// An error in the shape that clients of an operation understand.
 pub fn error(operation: Operation, status: u16, error: &ErrorBody) -> Bytes {
     match operation.protocol() {
-        Protocol::Envelope => crate::envelope::error(status, error),
         Protocol::Anthropic => crate::anthropic::error_body(status, error),
-        _ => crate::openai::error_body(
+        Protocol::Envelope => crate::envelope::error(status, error),
+        Protocol::Ollama => crate::ollama::error_body(error),
+        Protocol::OpenAi | Protocol::Responses => crate::openai::error_body(
             &error.message,
             error.kind.as_deref().unwrap_or("server_error"),
             error.param.as_deref(),
@@ -108,14 +109,4 @@ pub fn error_event(operation: Operation, error: &ErrorBody) -> Bytes {
         Some(client) => client.error_event(error),
         None => crate::openai::Chat.error_event(error),
     }
-pub fn error(operation: Operation, _status: u16, error: &ErrorBody) -> Bytes {
-    if operation.protocol() == Protocol::Ollama {
-        return crate::ollama::error_body(error);
-    }
-    crate::openai::error_body(
-        &error.message,
-        error.kind.as_deref().unwrap_or("server_error"),
-        error.param.as_deref(),
-        error.code.as_deref(),
-    )
 }

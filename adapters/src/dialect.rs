@@ -122,9 +122,13 @@ impl std::fmt::Debug for Spoken {
 }
 
 /// Every dialect, by name.
-pub static ALL: &[&dyn Dialect] =
-    &[&crate::openai::OPENAI, &crate::openai::COMPATIBLE, &crate::ollama::OLLAMA, &crate::gemini::GEMINI];
-    &[&crate::openai::OPENAI, &crate::openai::COMPATIBLE, &crate::anthropic::ANTHROPIC];
+pub static ALL: &[&dyn Dialect] = &[
+    &crate::openai::OPENAI,
+    &crate::openai::COMPATIBLE,
+    &crate::anthropic::ANTHROPIC,
+    &crate::gemini::GEMINI,
+    &crate::ollama::OLLAMA,
+];
 
 /// The dialect of this name.
 pub fn named(name: &str) -> Option<&'static dyn Dialect> {

@@ -128,7 +128,7 @@ pub(super) async fn call(
         Miss::unsaid(&error, call.operation)
     };
     let exchange = Exchange::new(call, dialect).map_err(unsaid)?;
-    if let Some(bytes) = exchange.local() {
+    if let Some(bytes) = local(inner, call, &exchange) {
         reached.pass_by();
         let mut answer = head(StatusCode::OK, &HeaderMap::new(), &reached, &exchange);
         answer.headers_mut().insert(CONTENT_TYPE, JSON);
@@ -216,6 +216,11 @@ fn unreached(error: &CallError) -> Miss {
             Miss::stop(Problem::new(StatusCode::GATEWAY_TIMEOUT, "server_error", "upstream_timeout", message))
         }
     }
+}
+
+/// The answer, where the target need not be asked for it.
+fn local(inner: &Inner, call: &Call, exchange: &Exchange) -> Option<Bytes> {
+    if exchange.relays() { None } else { exchange.local(call, &about(inner)) }
 }
 
 /// What an answer tells beside what the target said.
