@@ -90,6 +90,23 @@ pub trait Dialect: Send + Sync {
         None
     }
 
+    /// The request that turns the target's key into a token that lives for a while; `None` where calls carry the key itself.
+    /// The provider's actor sends it, keeps what it grants and asks again before that dies; in every other call
+    /// `target.secret` is the token then.
+    fn exchange(&self, target: &Target<'_>) -> Option<Result<HttpRequest, Error>> {
+        let _ = target;
+        None
+    }
+
+    /// What the answer to [`Dialect::exchange`] grants; the provider's actor calls this as well.
+    ///
+    /// # Errors
+    /// When the key is refused, or the answer is not what the provider's documents say.
+    fn exchanged(&self, body: &[u8]) -> Result<Granted, Refusal> {
+        let _ = body;
+        Err(Refusal::nonsense("no token was asked for"))
+    }
+
     /// Its models as far as they are known.
     fn models(&self) -> &'static [Known] {
         &[]
@@ -129,6 +146,8 @@ pub static ALL: &[&dyn Dialect] = &[
     &crate::gemini::GEMINI,
     &crate::ollama::OLLAMA,
 ];
+pub static ALL: &[&dyn Dialect] =
+    &[&crate::openai::OPENAI, &crate::openai::COMPATIBLE, &crate::qianfan::QIANFAN_V1];
 
 /// The dialect of this name.
 pub fn named(name: &str) -> Option<&'static dyn Dialect> {
@@ -147,6 +166,21 @@ pub trait Decoder: Send {
     }
 }
 
+/// A token that a key was exchanged for.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Granted {
+    /// What calls carry instead of the key.
+    pub token: String,
+    /// For how many seconds it is good.
+    pub lives_s: u64,
+}
+
+impl std::fmt::Debug for Granted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Granted").field("lives_s", &self.lives_s).finish_non_exhaustive()
+    }
+}
+
 /// An answer that is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -160,6 +194,19 @@ impl Refusal {
     /// A failure of this kind, judged as such kinds usually are.
     pub fn new(kind: FailureKind, error: ErrorBody) -> Self {
         Self { failure: Failure::of(kind, None), error }
+    }
+
+    /// What a provider told by a code of its own, as a failure of this kind.
+    pub fn told(kind: FailureKind, code: impl Into<String>, message: impl Into<String>) -> Self {
+        let word = match kind {
+            FailureKind::BadRequest | FailureKind::NotFound => "invalid_request_error",
+            FailureKind::Authentication => "authentication_error",
+            FailureKind::RateLimited => "rate_limit_error",
+            FailureKind::QuotaExceeded => "insufficient_quota",
+            FailureKind::Unavailable | FailureKind::Timeout | FailureKind::Server => "server_error",
+        };
+        let (kind_word, code) = (Some(word.to_owned()), Some(code.into()));
+        Self::new(kind, ErrorBody { message: message.into(), kind: kind_word, param: None, code })
     }
 
     /// A success that is not what the provider's documents say.

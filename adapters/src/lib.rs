@@ -20,13 +20,15 @@ pub mod ollama;
 pub mod openai;
 pub mod operation;
 pub mod protocol;
+pub mod qianfan;
+mod query;
 mod read;
 pub mod responses;
 pub mod usage;
 
 pub use call::{Call, Error, HttpRequest, Operation, Target};
 pub use client::Client;
-pub use dialect::{Dialect, Refusal};
+pub use dialect::{Dialect, Granted, Refusal};
 pub use failure::{Failure, FailureKind};
 pub use protocol::Protocol;
 pub use usage::Usage;

@@ -12,3 +12,7 @@ mod openai;
 mod openai_chat;
 mod responses;
 mod random;
+mod noise;
+mod openai;
+mod openai_chat;
+mod qianfan;
