@@ -148,6 +148,9 @@ pub static ALL: &[&dyn Dialect] = &[
 ];
 pub static ALL: &[&dyn Dialect] =
     &[&crate::openai::OPENAI, &crate::openai::COMPATIBLE, &crate::qianfan::QIANFAN_V1];
+    &crate::dashscope::DASHSCOPE,
+    &crate::qianfan::QIANFAN_V1,
+];
 
 /// The dialect of this name.
 pub fn named(name: &str) -> Option<&'static dyn Dialect> {

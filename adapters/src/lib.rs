@@ -7,6 +7,7 @@ pub mod anthropic;
 pub mod call;
 pub mod chat;
 pub mod client;
+pub mod dashscope;
 pub mod dialect;
 pub mod embed;
 pub mod envelope;

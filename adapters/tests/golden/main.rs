@@ -5,6 +5,7 @@ mod completions;
 mod envelope;
 mod gemini;
 mod anthropic;
+mod dashscope;
 mod harness;
 mod junk;
 mod ollama;

@@ -83,7 +83,7 @@ pub(super) fn finish(word: &str) -> Finish {
 }
 
 /// The probabilities of tokens.
-pub(super) fn logprobs(value: &Value) -> Option<Vec<TokenLogprob>> {
+pub(crate) fn logprobs(value: &Value) -> Option<Vec<TokenLogprob>> {
     let list = value.as_array()?;
     let one = |value: &Value| TopLogprob {
         token: value["token"].as_str().unwrap_or_default().to_owned(),
