@@ -150,6 +150,7 @@ pub static ALL: &[&dyn Dialect] =
     &[&crate::openai::OPENAI, &crate::openai::COMPATIBLE, &crate::qianfan::QIANFAN_V1];
     &crate::dashscope::DASHSCOPE,
     &crate::qianfan::QIANFAN_V1,
+    &crate::spark::SPARK,
 ];
 
 /// The dialect of this name.

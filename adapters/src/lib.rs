@@ -25,6 +25,7 @@ pub mod qianfan;
 mod query;
 mod read;
 pub mod responses;
+pub mod spark;
 pub mod usage;
 
 pub use call::{Call, Error, HttpRequest, Operation, Target};

@@ -17,3 +17,4 @@ mod noise;
 mod openai;
 mod openai_chat;
 mod qianfan;
+mod spark;
