@@ -143,12 +143,9 @@ pub static ALL: &[&dyn Dialect] = &[
     &crate::openai::OPENAI,
     &crate::openai::COMPATIBLE,
     &crate::anthropic::ANTHROPIC,
+    &crate::dashscope::DASHSCOPE,
     &crate::gemini::GEMINI,
     &crate::ollama::OLLAMA,
-];
-pub static ALL: &[&dyn Dialect] =
-    &[&crate::openai::OPENAI, &crate::openai::COMPATIBLE, &crate::qianfan::QIANFAN_V1];
-    &crate::dashscope::DASHSCOPE,
     &crate::qianfan::QIANFAN_V1,
     &crate::spark::SPARK,
 ];

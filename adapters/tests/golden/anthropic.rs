@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use adapters::chat::Ask;
-use adapters::dialect::named;
+use adapters::dialect::{Spoken, named};
 use adapters::exchange::Exchange;
 use adapters::openai::ErrorBody;
 use adapters::{Call, Operation, Target, Usage, client};
@@ -108,7 +108,7 @@ fn its_clients_bytes_pass_as_they_are_but_for_the_name() {
         options: &options,
         ..Target::at("https://api.example.com/v1/")
     };
-    let request = Exchange::new(&call(Operation::Messages), dialect).unwrap();
+    let request = Exchange::new(&call(Operation::Messages), &Spoken::Known(dialect)).unwrap();
     let request = request.request(&call(Operation::Messages), &target).unwrap();
     assert_eq!(request.uri(), "https://api.example.com/v1/messages");
     assert_eq!(request.body(), r#"{ "model":"claude-opus-5", "max_tokens":5,"messages":[],"x":1}"#);
@@ -137,8 +137,9 @@ fn an_answer_that_passes_tells_its_usage() {
 
 #[test]
 fn tokens_are_estimated_where_a_provider_does_not_count() {
-    let exchange = Exchange::new(&call(Operation::CountTokens), named("compatible").unwrap()).unwrap();
-    let answer: Value = serde_json::from_slice(&exchange.local().unwrap()).unwrap();
+    let count = call(Operation::CountTokens);
+    let exchange = Exchange::new(&count, &Spoken::Known(named("compatible").unwrap())).unwrap();
+    let answer: Value = serde_json::from_slice(&exchange.local(&count, &harness::about()).unwrap()).unwrap();
     assert!(answer["input_tokens"].is_u64());
 }
 

@@ -1,20 +1,18 @@
 //! Recorded shapes of every protocol and provider. Files under `tests/data/<name>/`; what is expected of each lies beside it.
 //! `UPDATE_GOLDEN=1` writes the expectations anew: read the difference before committing it.
 
+mod anthropic;
 mod completions;
+mod dashscope;
 mod envelope;
 mod gemini;
-mod anthropic;
-mod dashscope;
 mod harness;
 mod junk;
+mod noise;
 mod ollama;
 mod openai;
 mod openai_chat;
-mod responses;
-mod random;
-mod noise;
-mod openai;
-mod openai_chat;
 mod qianfan;
+mod random;
+mod responses;
 mod spark;

@@ -2,7 +2,7 @@
 
 use adapters::chat::{Collector, Delta, Event, Finish};
 use adapters::client::{self, Client};
-use adapters::dialect::named;
+use adapters::dialect::{Spoken, named};
 use adapters::exchange::Exchange;
 use adapters::openai::ErrorBody;
 use adapters::{Call, Operation, Target, Usage, embed};
@@ -55,7 +55,7 @@ fn bytes_of_its_clients_pass_with_the_models_name_replaced() {
         assert_eq!(request.uri().path(), path);
         assert_eq!(request.body(), body.replace(r#""m""#, r#""upstream-model""#).as_bytes());
         assert_eq!(request.headers()["authorization"], "Bearer k");
-        assert!(Exchange::new(&call(operation, body), dialect).unwrap().relays());
+        assert!(Exchange::new(&call(operation, body), &Spoken::Known(dialect)).unwrap().relays());
     }
     let body = br#"{"message":{"content":"a"},"done":true,"prompt_eval_count":3,"eval_count":4}"#;
     assert_eq!(dialect.usage(body), Some(Usage::of(3, 4)));
@@ -79,13 +79,13 @@ fn what_loads_a_model_is_answered_without_a_target() {
         (Operation::OllamaGenerate, r#"{"model":"m","prompt":"","keep_alive":"0s"}"#, "unload"),
     ] {
         let call = call(operation, body);
-        let told = Exchange::new(&call, dialect).unwrap().local(&call, &harness::about()).unwrap();
+        let told = Exchange::new(&call, &Spoken::Known(dialect)).unwrap().local(&call, &harness::about()).unwrap();
         let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
         assert_eq!((&told["done"], &told["done_reason"]), (&true.into(), &reason.into()), "{body}");
         assert_eq!(told["created_at"], "2023-11-14T22:13:20Z");
     }
     let asked = call(Operation::OllamaGenerate, r#"{"model":"m","prompt":"hi"}"#);
-    assert_eq!(Exchange::new(&asked, dialect).unwrap().local(&asked, &harness::about()), None);
+    assert_eq!(Exchange::new(&asked, &Spoken::Known(dialect)).unwrap().local(&asked, &harness::about()), None);
 }
 
 #[test]

@@ -17,8 +17,6 @@ use crate::read::Fields;
 
 pub(crate) use answer::{answer, usage};
 pub(crate) use ask::{ask, sampling, stream_usage};
-pub(crate) use read::decode;
-pub(crate) use answer::answer;
 pub(crate) use read::{decode, logprobs};
 pub(crate) use request::body;
 pub(crate) use stream::ChunkDecoder;
