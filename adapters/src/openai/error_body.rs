@@ -58,7 +58,8 @@ pub fn error_event(message: &str, kind: &str, code: &str) -> Bytes {
     Bytes::from(format!("data: {}\n\n", serde_json::json!({ "error": error })))
 }
 
-/// Reads an error out of a body or an event's data; also the forms `{"error":"text"}` and `{"message":"text"}`.
+/// Reads an error out of a body or an event's data; also the forms `{"error":"text"}` and `{"message":"text"}`, the latter
+/// with or without `code` and `type`.
 pub fn read_error(body: &[u8]) -> Option<ErrorBody> {
     if let Ok(envelope) = serde_json::from_slice::<Envelope<ErrorBody>>(body) {
         return Some(envelope.error);
@@ -70,6 +71,11 @@ pub fn read_error(body: &[u8]) -> Option<ErrorBody> {
     #[derive(Deserialize)]
     struct Bare {
         message: String,
+        #[serde(rename = "type", default)]
+        kind: Option<String>,
+        #[serde(default, deserialize_with = "text_or_number")]
+        code: Option<String>,
     }
-    serde_json::from_slice::<Bare>(body).ok().map(|bare| plain(bare.message))
+    let bare = serde_json::from_slice::<Bare>(body).ok()?;
+    Some(ErrorBody { message: bare.message, kind: bare.kind, param: None, code: bare.code })
 }

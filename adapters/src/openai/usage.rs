@@ -21,6 +21,11 @@ struct Told {
     /// DeepSeek's word for tokens out of its cache.
     #[serde(default)]
     prompt_cache_hit_tokens: Option<u64>,
+    /// Kimi's and Qianfan's word for the same, and Kimi's for those put there.
+    #[serde(default)]
+    cached_tokens: Option<u64>,
+    #[serde(default)]
+    cache_write_tokens: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -43,8 +48,8 @@ impl Told {
         Some(Usage {
             prompt_tokens: self.prompt_tokens.or(rest)?,
             completion_tokens,
-            cached_tokens: cached.or(self.prompt_cache_hit_tokens).unwrap_or(0),
-            cache_write_tokens: 0,
+            cached_tokens: cached.or(self.prompt_cache_hit_tokens).or(self.cached_tokens).unwrap_or(0),
+            cache_write_tokens: self.cache_write_tokens.unwrap_or(0),
             reasoning_tokens: thoughts.unwrap_or(0),
         })
     }

@@ -47,9 +47,10 @@ fn choice(value: &Value) -> Choice {
     if let Some(why) = texts("refusal") {
         parts.push(Part::Refusal(why.to_owned()));
     }
-    let calls = message["tool_calls"].as_array().into_iter().flatten();
+    let calls = calls(&message["tool_calls"]);
     parts.extend(calls.enumerate().map(|(n, call)| Part::ToolCall(tool_call(n, call))));
-    let finish = finish(value["finish_reason"].as_str().unwrap_or_default());
+    let called = parts.iter().any(|part| matches!(part, Part::ToolCall(_)));
+    let finish = ending(value).unwrap_or_else(|| unsaid_ending(called));
     Choice { parts, finish, logprobs: logprobs(&value["logprobs"]["content"]) }
 }
 
@@ -72,10 +73,28 @@ pub(super) fn arguments(value: &Value) -> String {
     }
 }
 
+/// The calls of a message: a list as documented; Spark has the one call itself there where it is not told otherwise.
+pub(super) fn calls(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten().chain(value.is_object().then_some(value))
+}
+
+/// Why a choice ended, if it did; whole or as a piece.
+pub(super) fn ending(choice: &Value) -> Option<Finish> {
+    let word = choice["finish_reason"].as_str().filter(|word| !word.is_empty())?;
+    // Qianfan's marks of what must not be shown, or not any longer.
+    let barred = matches!(choice["flag"].as_u64(), Some(3 | 4));
+    Some(if barred { Finish::Filtered } else { finish(word) })
+}
+
+/// Why a choice ended that does not say so.
+pub(super) fn unsaid_ending(called: bool) -> Finish {
+    if called { Finish::Tools } else { Finish::Stop }
+}
+
 /// Why it ended, in OpenAI's words and those that servers of its dialect add.
-pub(super) fn finish(word: &str) -> Finish {
+fn finish(word: &str) -> Finish {
     match word {
-        "length" | "max_tokens" | "model_length" => Finish::Length,
+        "length" | "max_tokens" | "model_length" | "model_context_window_exceeded" => Finish::Length,
         "tool_calls" | "function_call" => Finish::Tools,
         "content_filter" | "sensitive" => Finish::Filtered,
         _ => Finish::Stop,

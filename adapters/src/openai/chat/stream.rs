@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::read::{arguments, finish, logprobs};
+use super::read::{arguments, calls, ending, logprobs, unsaid_ending};
 use crate::chat::{Delta, Event};
 use crate::dialect::Decoder;
 use crate::frames::Sse;
-use crate::openai::{read_error, usage_of};
+use crate::openai::{ErrorBody, read_error, usage_of};
+
+/// Finds an error in what came as a success.
+pub(super) type Fault = fn(&Value) -> Option<ErrorBody>;
 
 /// Reads chunks.
 #[derive(Default)]
@@ -17,14 +20,24 @@ pub(crate) struct ChunkDecoder {
     state: State,
 }
 
+impl ChunkDecoder {
+    /// Reads those of a server that tells errors in a way of its own.
+    pub(crate) fn finding(fault: Option<Fault>) -> Self {
+        Self { state: State { fault, ..State::default() }, ..Self::default() }
+    }
+}
+
 #[derive(Default)]
 struct State {
+    fault: Option<Fault>,
     begun: bool,
     over: bool,
     /// By choice and the server's index of the call, its place among the choice's calls. Some servers leave the index out
     /// and send each call whole.
     calls: BTreeMap<(u32, u64), u32>,
     counts: BTreeMap<u32, u32>,
+    /// Choices that were told of, and whether they said why they ended.
+    ended: BTreeMap<u32, bool>,
 }
 
 impl Decoder for ChunkDecoder {
@@ -41,27 +54,47 @@ impl State {
         }
         if data == b"[DONE]" {
             self.over = true;
-            return out.push(Event::Done);
+            return self.done(out);
         }
         let Ok(value) = serde_json::from_slice::<Value>(data) else { return };
+        if let Some(error) = self.fault.and_then(|fault| fault(&value)) {
+            self.over = true;
+            return out.push(Event::Error(error));
+        }
         if value["choices"].is_null()
             && let Some(error) = read_error(data)
         {
             self.over = true;
             return out.push(Event::Error(error));
         }
-        if !std::mem::replace(&mut self.begun, true) {
-            let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
-            out.push(Event::Begin { id: text("id"), model: text("model") });
+        let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
+        let (id, choices, usage) = (text("id"), value["choices"].as_array(), usage_of(data));
+        // Azure tells first what it thinks of the question; the answer and its id come after that.
+        if id.is_empty() && choices.is_some_and(Vec::is_empty) && usage.is_none() {
+            return;
         }
-        for choice in value["choices"].as_array().into_iter().flatten() {
+        if !std::mem::replace(&mut self.begun, true) {
+            out.push(Event::Begin { id, model: text("model") });
+        }
+        for choice in choices.into_iter().flatten() {
             self.choice(choice, out);
         }
-        out.extend(usage_of(data).map(Event::Usage));
+        out.extend(usage.map(Event::Usage));
+    }
+
+    /// The server has said all. Some do not say why a choice ended.
+    fn done(&mut self, out: &mut Vec<Event>) {
+        let open = self.ended.iter().filter(|(_, ended)| !**ended).map(|(choice, _)| *choice);
+        out.extend(open.map(|choice| {
+            let called = self.counts.get(&choice).is_some_and(|count| *count > 0);
+            Event::Finish { choice, reason: unsaid_ending(called) }
+        }));
+        out.push(Event::Done);
     }
 
     fn choice(&mut self, value: &Value, out: &mut Vec<Event>) {
         let choice = value["index"].as_u64().and_then(|index| u32::try_from(index).ok()).unwrap_or(0);
+        self.ended.entry(choice).or_default();
         let piece = &value["delta"];
         let text = |name: &str| piece[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
         let mut tell = |delta| out.push(Event::Delta { choice, delta });
@@ -77,11 +110,12 @@ impl State {
         if let Some(tokens) = logprobs(&value["logprobs"]["content"]).filter(|tokens| !tokens.is_empty()) {
             tell(Delta::Logprobs(tokens));
         }
-        for call in piece["tool_calls"].as_array().into_iter().flatten() {
+        for call in calls(&piece["tool_calls"]) {
             self.call(choice, call, &mut tell);
         }
-        if let Some(word) = value["finish_reason"].as_str().filter(|word| !word.is_empty()) {
-            out.push(Event::Finish { choice, reason: finish(word) });
+        if let Some(reason) = ending(value) {
+            self.ended.insert(choice, true);
+            out.push(Event::Finish { choice, reason });
         }
     }
 
