@@ -35,6 +35,18 @@ pub struct ListPrice {
     pub completion: u64,
 }
 
+impl ListPrice {
+    /// In dollars of the United States.
+    pub const fn usd(prompt: u64, completion: u64) -> Self {
+        Self { currency: "USD", prompt, completion }
+    }
+
+    /// In renminbi.
+    pub const fn cny(prompt: u64, completion: u64) -> Self {
+        Self { currency: "CNY", prompt, completion }
+    }
+}
+
 /// What is known about a model of this name.
 pub fn find<'a>(table: &'a [Known], model: &str) -> Option<&'a Known> {
     let fits = |known: &&Known| match known.name.strip_suffix('*') {
