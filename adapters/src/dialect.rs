@@ -148,6 +148,13 @@ pub static ALL: &[&dyn Dialect] = &[
     &crate::ollama::OLLAMA,
     &crate::qianfan::QIANFAN_V1,
     &crate::spark::SPARK,
+    &crate::profiles::AZURE,
+    &crate::profiles::DEEPSEEK,
+    &crate::profiles::MOONSHOT,
+    &crate::profiles::ZHIPU,
+    &crate::profiles::QIANFAN,
+    &crate::profiles::DASHSCOPE,
+    &crate::profiles::SPARK,
 ];
 
 /// The dialect of this name.

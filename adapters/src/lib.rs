@@ -20,6 +20,7 @@ pub mod models;
 pub mod ollama;
 pub mod openai;
 pub mod operation;
+pub mod profiles;
 pub mod protocol;
 pub mod qianfan;
 mod query;

@@ -8,8 +8,10 @@ mod completions;
 mod embeddings;
 mod error_body;
 mod models;
+mod rule;
 mod stream;
 mod tail;
+mod thinking;
 mod usage;
 
 pub use chat::Chat;
@@ -19,8 +21,10 @@ pub use compatible::{COMPATIBLE, OPENAI, Profile};
 pub use completions::Completions;
 pub use embeddings::Embeddings;
 pub use error_body::{ErrorBody, error_body, error_event, read_error};
+pub use rule::Rule;
 pub use stream::{DONE, Decoder, EVENT_LEN_MAX, Ending, Event, complete_len};
 pub use tail::Tail;
+pub use thinking::Thinking;
 pub use usage::usage_of;
 
 use bytes::Bytes;

@@ -16,3 +16,4 @@ mod qianfan;
 mod random;
 mod responses;
 mod spark;
+mod profiles;
