@@ -9,7 +9,7 @@ use crate::openai::{Profile, Rule, Thinking};
 
 /// DashScope. Base URLs: `https://dashscope.aliyuncs.com/compatible-mode/v1` and those of other regions.
 pub static DASHSCOPE: Profile = Profile {
-    name: "dashscope",
+    name: "dashscope-compatible",
     operations: &[Operation::Chat, Operation::Completions, Operation::Embeddings, Operation::Models],
     rules: &[
         Rule::Rename { from: "max_completion_tokens", to: "max_tokens" },

@@ -15,7 +15,7 @@ const PROFILES: [(&str, &str); 7] = [
     ("moonshot", "https://api.moonshot.cn/v1"),
     ("zhipu", "https://open.bigmodel.cn/api/paas/v4"),
     ("qianfan", "https://qianfan.baidubce.com/v2"),
-    ("dashscope", "https://dashscope.aliyuncs.com/compatible-mode/v1"),
+    ("dashscope-compatible", "https://dashscope.aliyuncs.com/compatible-mode/v1"),
     ("spark", "https://spark-api-open.xf-yun.com/v2"),
 ];
 
@@ -76,7 +76,7 @@ fn relayed_bytes_are_put_as_the_provider_wants_them() {
     assert_eq!((&got["user"], &got["user_id"]), (&Value::Null, &Value::Null));
     assert_eq!((&got["thinking"]["type"], &got["reasoning_effort"]), (&"disabled".into(), &Value::Null));
     assert_eq!(got["web_search"]["enable"], true);
-    let (_, got) = passed("dashscope", &target("dashscope", PROFILES[5].1), body).unwrap();
+    let (_, got) = passed("dashscope-compatible", &target("dashscope-compatible", PROFILES[5].1), body).unwrap();
     assert_eq!((&got["enable_thinking"], &got["temperature"]), (&false.into(), &1.5.into()));
     let (_, got) = passed("deepseek", &target("deepseek", PROFILES[1].1), body).unwrap();
     assert_eq!((&got["thinking"]["type"], &got["stop"]), (&"disabled".into(), &"x".into()));
@@ -119,9 +119,9 @@ fn what_only_some_models_or_addresses_do_is_refused_by_name_elsewhere() {
 #[test]
 fn qwen_is_told_budgets_and_words_as_each_model_takes_them() {
     let body = |model: &'static str| {
-        let target = Target { model: Some(model), ..target("dashscope", PROFILES[5].1) };
+        let target = Target { model: Some(model), ..target("dashscope-compatible", PROFILES[5].1) };
         let ask = br#"{"model":"m","messages":[],"reasoning_effort":"medium"}"#;
-        let request = named("dashscope").unwrap().encode(&harness::ask(Operation::Chat, ask), &target);
+        let request = named("dashscope-compatible").unwrap().encode(&harness::ask(Operation::Chat, ask), &target);
         serde_json::from_slice::<Value>(request.unwrap().body()).unwrap()
     };
     let told = body("qwen-plus");
