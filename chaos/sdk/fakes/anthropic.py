@@ -1,4 +1,9 @@
-"""Anthropic's Messages API: https://docs.anthropic.com/en/api/messages, with streaming, counting and the list of models."""
+"""Anthropic's Messages API: https://platform.claude.com/docs/en/api/messages, with streaming, counting and models.
+
+Both versions are known. 2026-10-21, which clients send since their major releases of that day together with the key as
+`Authorization: Bearer`, has no `temperature`, `top_p` and `top_k`; 2023-06-01 has. Newer models take only adaptive
+thinking and no prefill, and a system message after a user's.
+"""
 
 import json
 import re
@@ -21,6 +26,7 @@ KINDS = {
     "key": (401, "authentication_error"), "no-key": (401, "authentication_error"), "model": (404, "not_found_error"),
     "path": (404, "not_found_error"), "rate": (429, "rate_limit_error"), "server": (500, "api_error"),
 }
+SAMPLING = {"temperature": 1, "top_p": 1, "top_k": None}  # with their defaults
 TOOL_NAME = re.compile(r"^[a-zA-Z0-9_-]{1,128}$")
 
 
@@ -32,22 +38,24 @@ class Anthropic(Fake):
     name = "anthropic"
     key = "sk-ant-fake"
     base = ""
-    models = ("claude-sonnet-4-5", "claude-3-5-haiku-20241022")
-    version = "2023-06-01"
+    models = ("claude-haiku-4-5", "claude-opus-4-8")
+    newer = ("claude-opus-4-8",)
+    versions = ("2023-06-01", "2026-10-21")
 
     def told(self, refusal):
         status, kind = KINDS.get(refusal.kind, (400, "invalid_request_error"))
         return status, {"type": "error", "error": {"type": kind, "message": refusal.message}, "request_id": "req_fake"}
 
     def authenticate(self, seen):
-        if "x-api-key" not in seen.headers:
+        key = seen.headers.get("x-api-key") or seen.headers.get("authorization", "").removeprefix("Bearer ")
+        if not key:
             refuse("no-key", "x-api-key header is required")
-        if seen.headers["x-api-key"] != self.key:
+        if key != self.key:
             refuse("key", "invalid x-api-key")
         version = seen.headers.get("anthropic-version")
         if version is None:
             refuse("missing", "anthropic-version: header is required")
-        if version not in ("2023-01-01", self.version):
+        if version not in self.versions:
             refuse("value", f"anthropic-version: \"{version}\" is not a valid version")
 
     def known(self, model):
@@ -57,7 +65,7 @@ class Anthropic(Fake):
     async def messages(self, request, seen):
         self.authenticate(seen)
         body = seen.body
-        question = self.read(body, {"model", "messages", "max_tokens"}, OPTIONAL)
+        question = self.read(seen, {"model", "messages", "max_tokens"}, OPTIONAL)
         fault = faults.asked(question.text)
         faults.before(fault)
         reply = brain.answer(question)
@@ -68,17 +76,35 @@ class Anthropic(Fake):
 
     async def count(self, request, seen):
         self.authenticate(seen)
-        question = self.read(seen.body, {"model", "messages"}, COUNTED)
+        question = self.read(seen, {"model", "messages"}, COUNTED)
         return await self.reply(request, None, {"input_tokens": brain.answer(question).prompt_tokens})
 
-    def read(self, body, required, optional):
+    def read(self, seen, required, optional):
+        body = seen.body
+        if seen.headers["anthropic-version"] == "2026-10-21":
+            optional = optional - set(SAMPLING)
         rules.closed(body, "", required, optional | required)
         self.scalars(body)
         self.known(body["model"])
-        made = rules.messages(body["messages"])
+        made = rules.messages(body["messages"], body["model"] in self.newer)
+        self.model_rule(body, made)
         self.tools(body)
         self.thinking(body, made)
         return self.question(body, made)
+
+    def model_rule(self, body, made):
+        """What the newer models do not take."""
+        if body["model"] not in self.newer:
+            return
+        for name in SAMPLING:
+            if body.get(name) not in (None, SAMPLING[name]):
+                refuse("value", f"`{name}` is not supported on this model.")
+        if (body.get("thinking") or {}).get("type") == "enabled":
+            refuse("value", "\"thinking.type.enabled\" is not supported for this model. Use \"thinking.type.adaptive\" and "
+                   "\"output_config.effort\" to control thinking behavior.")
+        if made[-1].role == "assistant":
+            refuse("value", "This model does not support assistant message prefill. The conversation must end with a user "
+                   "message.")
 
     def scalars(self, body):
         rules.kind(body["model"], "model", str)
@@ -168,10 +194,12 @@ class Anthropic(Fake):
         rules.thinking_first(made)
 
     def question(self, body, made):
-        q = Question(system=self.system(body.get("system") or ""), turns=len(made))
+        q = Question(system=self.system(body.get("system") or ""), turns=sum(one.role != "system" for one in made))
         for one in made:
             q.pictures += one.pictures
             q.prompt += one.texts + list(one.results.values())
+            if one.role == "system":
+                q.system = " ".join([q.system, *one.texts]).strip()
             if one.role == "user" and one.texts:
                 q.text, q.results = " ".join(one.texts), []
             q.results += one.results.values()
@@ -185,10 +213,12 @@ class Anthropic(Fake):
         q.limit, q.stops = body.get("max_tokens"), body.get("stop_sequences") or []
         return q
 
-    def blocks(self, reply):
+    def blocks(self, body, reply):
         made = []
         if reply.thought:
-            made.append({"type": "thinking", "thinking": reply.thought, "signature": rules.sign(reply.thought)})
+            hidden = (body["thinking"].get("display") or ("omitted" if body["model"] in self.newer else "")) == "omitted"
+            shown = "" if hidden else reply.thought
+            made.append({"type": "thinking", "thinking": shown, "signature": rules.sign(shown)})
         if reply.text:
             made.append({"type": "text", "text": reply.text})
         made += [{"type": "tool_use", "id": f"toolu_{i}_{call.name}", "name": call.name, "input": call.arguments}
@@ -202,13 +232,13 @@ class Anthropic(Fake):
     def whole(self, body, reply, blank=False):
         return {
             "id": "msg_fake", "type": "message", "role": "assistant", "model": body["model"],
-            "content": [] if blank else self.blocks(reply), "stop_reason": None if blank else FINISHES[reply.finish],
+            "content": [] if blank else self.blocks(body, reply), "stop_reason": None if blank else FINISHES[reply.finish],
             "stop_sequence": None if blank else reply.stopped_by, "usage": self.usage(reply, 1 if blank else reply.tokens),
         }
 
     def events(self, body, reply):
         yield event("message_start", message=self.whole(body, reply, blank=True))
-        for i, block in enumerate(self.blocks(reply)):
+        for i, block in enumerate(self.blocks(body, reply)):
             empty = {"text": {"text": ""}, "thinking": {"thinking": "", "signature": ""}, "tool_use": {"input": {}}}
             yield event("content_block_start", index=i, content_block=block | empty[block["type"]])
             if i == 0:

@@ -6,7 +6,7 @@ import hashlib
 
 from .checks import from_base64, media_of, refuse
 
-ROLES = ("user", "assistant")
+ROLES = ("user", "assistant", "system")
 CACHE = {"cache_control"}
 BLOCKS = {  # the fields of each kind of block: what must be there, and what may be
     "text": ({"text"}, {"citations"} | CACHE),
@@ -17,7 +17,10 @@ BLOCKS = {  # the fields of each kind of block: what must be there, and what may
     "thinking": ({"thinking", "signature"}, set()),
     "redacted_thinking": ({"data"}, set()),
 }
-OF = {"user": ("text", "image", "document", "tool_result"), "assistant": ("text", "tool_use", "thinking", "redacted_thinking")}
+OF = {
+    "user": ("text", "image", "document", "tool_result"), "system": ("text",),
+    "assistant": ("text", "tool_use", "thinking", "redacted_thinking"),
+}
 MEDIA = ("image/jpeg", "image/png", "image/gif", "image/webp")
 NOT_PERMITTED = "Extra inputs are not permitted"
 
@@ -126,7 +129,8 @@ class Found:
         self.role, self.texts, self.pictures, self.uses, self.results, self.kinds = role, [], [], [], {}, []
 
 
-def messages(given):
+def messages(given, newer):
+    """Checks the messages; `newer` models take a system message right after a user's."""
     kind(given, "messages", list)
     if not given:
         refuse("value", "messages: at least one message is required")
@@ -135,8 +139,13 @@ def messages(given):
         path = f"messages.{i}"
         closed(one, path, {"role", "content"}, set())
         if one["role"] == "system":
-            refuse("value", 'messages: Unexpected role "system". The Messages API accepts a top-level `system` parameter, '
-                   'not "system" as an input message role.')
+            if i == 0:
+                refuse("value", 'messages: Unexpected role "system". The Messages API accepts a top-level `system` '
+                       'parameter, not "system" as an input message role.')
+            if not newer:
+                refuse("value", f"{path}: role 'system' is not supported on this model")
+            if made[-1].role != "user":
+                refuse("order", f"{path}: a system message must come immediately after a user message")
         among(one["role"], f"{path}.role", *ROLES)
         made.append(message(one, path))
     if made[0].role != "user":

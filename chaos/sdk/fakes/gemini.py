@@ -1,4 +1,5 @@
-"""Google's Gemini API: https://ai.google.dev/api. Calls, streams (as events or as an array), embeddings, models."""
+"""Google's Gemini API: https://ai.google.dev/api. Calls, streams (as events or as an array), embeddings, models;
+`/v1beta` and `/v1` alike."""
 
 import base64
 import json
@@ -234,8 +235,9 @@ class Gemini(Fake):
         return await self.reply(request, None, self.card_of(model))
 
     def routes(self):
-        return [("POST /v1beta/models/{call}", self.call), ("GET /v1beta/models", self.list_models),
-                ("GET /v1beta/models/{model}", self.one_model)]
+        each = [("POST {}/models/{{call}}", self.call), ("GET {}/models", self.list_models),
+                ("GET {}/models/{{model}}", self.one_model)]
+        return [(route.format(base), handler) for base in ("/v1beta", "/v1") for route, handler in each]
 
 
 def dump(value):

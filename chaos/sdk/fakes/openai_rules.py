@@ -143,7 +143,7 @@ def message(value, i, roles, extra, strict):
     found = value.get("content")
     if found is None:
         if role != "assistant" or not (value.get("tool_calls") or value.get("function_call") or value.get("refusal")):
-            refuse("type", f"Invalid value for 'content': expected a string, got null.", f"{path}.content", "invalid_type")
+            refuse("type", "Invalid value for 'content': expected a string, got null.", f"{path}.content", "invalid_type")
         return [], []
     return content(found, f"{path}.content", roles[role])
 

@@ -35,13 +35,16 @@ class Fake:
 
     requests: list = field(default_factory=list)
     refused: Counter = field(default_factory=Counter)  # by reason
-    faults: Counter = field(default_factory=Counter)  # faults that were asked for, by status of the answer
+    faults: Counter = field(default_factory=Counter)  # errors that were asked for, by reason
     port: int = 0
 
     name = "?"
     base = ""
     key = "sk-fake"
     models = ()
+
+    def __post_init__(self):
+        """For what a subclass holds beside this."""
 
     @property
     def host(self):
@@ -87,9 +90,15 @@ class Fake:
         app = web.Application(client_max_size=64 << 20)
         for route, handler in self.routes():
             method, path = route.split(" ", 1)
-            app.router.add_route(method, path, lambda request, handler=handler: self.handle(request, handler))
-        app.router.add_route("*", "/{rest:.*}", lambda request: self.handle(request, self.nowhere))
+            app.router.add_route(method, path, self.bound(handler))
+        app.router.add_route("*", "/{rest:.*}", self.bound(self.nowhere))
         return app
+
+    def bound(self, handler):
+        async def handle(request):
+            return await self.handle(request, handler)
+
+        return handle
 
     async def nowhere(self, request, seen):
         raise Refusal("path", f"Invalid URL ({request.method} {request.path})", code="unknown_url")
