@@ -90,6 +90,11 @@ pub trait Dialect: Send + Sync {
         None
     }
 
+    /// Whether its keys are [exchanged](Dialect::exchange) for tokens.
+    fn exchanges(&self) -> bool {
+        false
+    }
+
     /// The request that turns the target's key into a token that lives for a while; `None` where calls carry the key itself.
     /// The provider's actor sends it, keeps what it grants and asks again before that dies; in every other call
     /// `target.secret` is the token then.

@@ -22,8 +22,7 @@ pub(crate) fn hash(text: &[u8]) -> [u8; 32] {
 
 /// The key of a request.
 pub(crate) fn key<'a>(view: &'a View, headers: &HeaderMap) -> Result<&'a Key, Problem> {
-    let header = headers.get(AUTHORIZATION).ok_or_else(Problem::no_key)?.as_bytes();
-    let text = bearer(header).ok_or_else(Problem::no_key)?;
+    let text = given(headers).ok_or_else(Problem::no_key)?;
     let hash = hash(text);
     let key = view.state.key_by_hash(&hash).ok_or_else(Problem::wrong_key)?;
     // The index is ordered, so finding a row tells how far hashes agree; only full equality lets in.
@@ -32,7 +31,16 @@ pub(crate) fn key<'a>(view: &'a View, headers: &HeaderMap) -> Result<&'a Key, Pr
 
 /// The text of a request's key, whatever it is worth.
 pub(crate) fn text(headers: &HeaderMap) -> Option<&str> {
-    std::str::from_utf8(bearer(headers.get(AUTHORIZATION)?.as_bytes())?).ok()
+    std::str::from_utf8(given(headers)?).ok()
+}
+
+/// Where official clients put keys: those of OpenAI and Ollama, of Anthropic, of Azure.
+fn given(headers: &HeaderMap) -> Option<&[u8]> {
+    if let Some(header) = headers.get(AUTHORIZATION) {
+        return bearer(header.as_bytes());
+    }
+    let text = headers.get("x-api-key").or_else(|| headers.get("api-key"))?.as_bytes().trim_ascii();
+    (!text.is_empty() && text.len() <= LEN_MAX).then_some(text)
 }
 
 fn bearer(header: &[u8]) -> Option<&[u8]> {

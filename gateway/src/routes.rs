@@ -8,8 +8,8 @@ use domain::key::Scope;
 
 use crate::api::{
     actors, backup, config, deploy, deployments, docs, events, explain, health, inference, keys, metrics,
-    models, nodes, prices, providers, rebalance, registry, restore, rotations, settings, status, tokens,
-    view,
+    models, nodes, ollama, prices, providers, rebalance, registry, restore, rotations, settings, status,
+    tokens, view,
 };
 use crate::extract::App;
 use crate::problem::Problem;
@@ -74,6 +74,21 @@ routes! {
     post "/v1/chat/completions" Inference (ChatRequest) => inference::answer, "Answer a chat, whole or as a stream";
     post "/v1/completions" Inference (CompletionRequest) => inference::answer, "Continue a text";
     post "/v1/embeddings" Inference (EmbeddingRequest) => inference::answer, "Turn texts into vectors";
+    post "/v1/responses" Inference (ResponseRequest) => inference::answer, "Answer a chat in OpenAI's Responses interface";
+    post "/v1/moderations" Inference (ModerationRequest) => inference::answer, "Say whether texts are harmful";
+    post "/v1/rerank" Inference (RerankRequest) => inference::answer, "Order documents by how well they answer a query";
+    post "/v1/images/generations" Inference (ImageRequest) => inference::answer, "Draw pictures";
+    post "/v1/audio/speech" Inference (SpeechRequest) => inference::answer, "Read a text aloud";
+    post "/v1/messages" Inference (MessageRequest) => inference::answer, "Answer a chat in Anthropic's interface";
+    post "/v1/messages/count_tokens" Inference (CountRequest) => inference::answer, "Count or estimate the tokens of a chat in Anthropic's interface";
+    post "/api/chat" Inference (OllamaChatRequest) => inference::answer, "Answer a chat in Ollama's interface";
+    post "/api/generate" Inference (OllamaGenerateRequest) => inference::answer, "Continue a text in Ollama's interface";
+    post "/api/embed" Inference (OllamaEmbedRequest) => inference::answer, "Turn texts into vectors in Ollama's interface";
+    get "/api/tags" Inference [consistent] => ollama::tags, "List models in Ollama's interface";
+    post "/api/show" Inference (OllamaShowRequest) => ollama::show, "Show a model in Ollama's interface";
+    get "/api/version" Inference => ollama::version, "The program's version in Ollama's interface";
+    post "/api/v1/chat/completions" Inference (EnvelopeRequest) => inference::answer, "Answer a prompt in an envelope, sent as JSON or as a form";
+    get "/api/v1/models" Inference [consistent] => models::envelope, "List models in an envelope";
     get "/v1/models" Inference [consistent] => models::list, "List the models that can be called";
     get "/v1/models/{*id}" Inference [consistent] => models::get, "Show one model";
     post "/v1/deploy" Deploy (DeployRequest) => deploy::deploy, "Deploy a model";

@@ -44,7 +44,9 @@ pub(crate) async fn exchange(io: BoxIo, target: &str, request: Request) -> Resul
         Ok((socket, _)) => socket,
         Err(Error::Http(refusal)) => {
             let body = |bytes: Option<Vec<u8>>| Bytes::from(bytes.unwrap_or_default());
-            return Ok(refusal.map(|bytes| Full::new(body(bytes)).map_err(|never| match never {}).boxed_unsync()));
+            return Ok(
+                refusal.map(|bytes| Full::new(body(bytes)).map_err(|never| match never {}).boxed_unsync())
+            );
         }
         Err(error) => return Err(broken(&error)),
     };
@@ -63,7 +65,11 @@ pub(crate) async fn exchange(io: BoxIo, target: &str, request: Request) -> Resul
 struct Lenient(BoxIo);
 
 impl AsyncRead for Lenient {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }

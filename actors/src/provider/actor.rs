@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapters::FailureKind;
 use adapters::dialect::{self, Spoken};
 use adapters::openai::COMPATIBLE;
 use arc_swap::ArcSwap;
+use domain::Millis;
 use domain::provider::{Kind, Provider};
 use http::StatusCode;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr};
@@ -23,12 +25,17 @@ use crate::secret::Secret;
 /// How long a provider may take to answer when asked whether it is well.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a token that was given as a key is taken to live.
+const GIVEN_TOKEN_MS: Millis = 86_400_000;
+
 /// What a provider's actor takes in.
 pub(crate) enum Msg {
     /// Something happened.
     Happened(Event),
     /// The key is open.
     Key(Option<Secret>),
+    /// The key was exchanged for a token, which lives for so many milliseconds.
+    Token(Secret, Millis),
     /// It is time to look at what the calls told.
     Look,
 }
@@ -57,6 +64,8 @@ pub(crate) struct Running {
     machine: Machine,
     tools: Arc<Tools>,
     endpoint: Endpoint,
+    /// The key itself, where calls carry tokens.
+    key: Option<Secret>,
 }
 
 impl Connection {
@@ -71,7 +80,8 @@ impl Connection {
             Kind::Api(api) => &api.dialect,
             Kind::Mock => "mock",
         };
-        let machine = Machine::new(start.row.kind != Kind::Mock);
+        let exchanges = endpoint(&start.row.kind).dialect.exchanges();
+        let machine = Machine::new(start.row.kind != Kind::Mock, exchanges);
         let shared = Arc::new(Shared {
             name: start.row.name.clone(),
             revision: start.row.revision,
@@ -96,7 +106,7 @@ impl Actor for Connection {
         (tools, machine): (Arc<Tools>, Machine),
     ) -> Result<Running, ActorProcessingErr> {
         let endpoint = endpoint(&tools.start.row.kind);
-        let mut running = Running { machine, tools, endpoint };
+        let mut running = Running { machine, tools, endpoint, key: None };
         // Done here, not by a message: the mock takes calls from the moment its handle is there.
         running.step(Event::Begin, &myself);
         Ok(running)
@@ -111,8 +121,13 @@ impl Actor for Connection {
         let event = match message {
             Msg::Happened(event) => event,
             Msg::Key(key) => {
-                running.endpoint.secret = key;
+                running.endpoint.secret = key.clone();
+                running.key = key;
                 Event::Opened(Ok(()))
+            }
+            Msg::Token(token, lives) => {
+                running.endpoint.secret = Some(token);
+                Event::Granted(Ok(lives))
             }
             Msg::Look => Event::Look(running.tools.shared.gate.tally()),
         };
@@ -154,6 +169,21 @@ impl Running {
                 let pause = OPEN_RETRY.wait(attempt, tools.start.ports.entropy.draw());
                 drop(me.send_after(millis(pause), || Msg::Happened(Event::OpenDue)));
             }
+            Effect::Exchange => {
+                let granted = |answer| Msg::Happened(Event::Granted(Err(answer)));
+                let endpoint = Endpoint { secret: self.key.clone(), ..self.endpoint.clone() };
+                let exchanging = async move { tools.exchange(&endpoint).await.unwrap_or_else(granted) };
+                drop(tokio::spawn(aside::tell(me, exchanging, move |lost| {
+                    granted(OpenError::Unavailable(lost))
+                })));
+            }
+            Effect::ExchangeLater(wait) => {
+                drop(me.send_after(millis(wait), || Msg::Happened(Event::GrantDue)));
+            }
+            Effect::ExchangePause { attempt } => {
+                let pause = OPEN_RETRY.wait(attempt, tools.start.ports.entropy.draw());
+                drop(me.send_after(millis(pause), || Msg::Happened(Event::GrantDue)));
+            }
             Effect::Open => tools.shared.gate.open(self.endpoint.clone()),
             Effect::Close(why) => tools.shared.gate.close(&why),
             Effect::LookLater => drop(me.send_after(millis(LOOK_MS), || Msg::Look)),
@@ -176,7 +206,8 @@ impl Tools {
         if let Kind::Api(api) = &self.start.row.kind
             && dialect::named(&api.dialect).is_none()
         {
-            let reason = format!("this node's program does not know the dialect `{}`: upgrade it", api.dialect);
+            let reason =
+                format!("this node's program does not know the dialect `{}`: upgrade it", api.dialect);
             return Msg::Happened(Event::Opened(Err(OpenError::Damaged(reason))));
         }
         match self.start.ports.vault.open_provider_key(&self.start.row).await {
@@ -190,6 +221,33 @@ impl Tools {
                     }
                 };
                 Msg::Happened(Event::Opened(Err(error)))
+            }
+        }
+    }
+
+    /// Exchanges the key for a token.
+    async fn exchange(&self, endpoint: &Endpoint) -> Result<Msg, OpenError> {
+        let Ports { http, clock, .. } = &self.start.ports;
+        let target = endpoint.target(None, clock.now() / 1_000);
+        let Some(request) = endpoint.dialect.exchange(&target) else {
+            // What was given as its key is a token already.
+            let token = endpoint.secret.clone();
+            return token.map(|token| Msg::Token(token, GIVEN_TOKEN_MS)).ok_or_else(|| {
+                OpenError::Damaged("it has no API key: give it one with PUT /api/providers".to_owned())
+            });
+        };
+        let request = request.map_err(|error| OpenError::Damaged(error.to_string()))?;
+        let (status, body) =
+            probe::ask(&**http, request, PROBE_TIMEOUT).await.map_err(OpenError::Unavailable)?;
+        match endpoint.dialect.exchanged(&body) {
+            Ok(granted) => Ok(Msg::Token(Secret::new(granted.token), granted.lives_s.saturating_mul(1_000))),
+            Err(refusal) if refusal.failure.kind == FailureKind::Authentication => {
+                let why = &refusal.error.message;
+                Err(OpenError::Damaged(format!("it does not grant a token for its key: {why}")))
+            }
+            Err(refusal) => {
+                let why = &refusal.error.message;
+                Err(OpenError::Unavailable(format!("it granted no token ({status}): {why}")))
             }
         }
     }

@@ -10,6 +10,8 @@ use crate::gate::Tally;
 
 /// Pauses before a key is asked for again.
 pub const OPEN_RETRY: Backoff = Backoff { first_ms: 200, max_ms: 10_000 };
+/// A key is not exchanged more often than this while its tokens are granted, however short they live.
+pub const EXCHANGE_MIN_MS: Millis = 10_000;
 /// How often the calls' outcomes are looked at.
 pub const LOOK_MS: Millis = 1_000;
 /// A provider from which nothing was heard for this long is asked.
@@ -79,6 +81,10 @@ pub enum Event {
     Look(Tally),
     /// The provider was asked.
     Probed(Result<(), ProbeError>),
+    /// The key was exchanged for a token, which lives for so long.
+    Granted(Result<Millis, OpenError>),
+    /// It is time to exchange the key again.
+    GrantDue,
 }
 
 /// What is to be done.
@@ -88,6 +94,15 @@ pub enum Effect {
     OpenKey,
     /// Ask for the key again after a pause of [`OPEN_RETRY`].
     Pause {
+        /// Which attempt comes then.
+        attempt: u32,
+    },
+    /// Exchange the key for a token.
+    Exchange,
+    /// Exchange it again after so long.
+    ExchangeLater(Millis),
+    /// Exchange it again after a pause of [`OPEN_RETRY`].
+    ExchangePause {
         /// Which attempt comes then.
         attempt: u32,
     },
@@ -110,6 +125,8 @@ pub enum Effect {
 pub struct Machine {
     /// Whether there is a network to it at all.
     remote: bool,
+    /// Whether its key is exchanged for tokens, which calls carry.
+    exchanges: bool,
     health: Health,
     attempts: u32,
     seen: Tally,
@@ -120,10 +137,11 @@ pub struct Machine {
 
 impl Machine {
     /// A provider that has not begun; the built-in mock is not remote and always well.
-    pub fn new(remote: bool) -> Self {
+    pub fn new(remote: bool, exchanges: bool) -> Self {
         let health = Health::Opening { reason: "its key is being opened".to_owned() };
         Self {
             remote,
+            exchanges,
             health,
             attempts: 0,
             seen: Tally::default(),
@@ -154,6 +172,8 @@ impl Machine {
             Event::Opened(answer) => self.opened(answer, now, &mut out),
             Event::Look(tally) => self.look(tally, now, &mut out),
             Event::Probed(answer) => self.probed(answer, now, &mut out),
+            Event::Granted(answer) => self.granted(answer, now, &mut out),
+            Event::GrantDue => out.push(Effect::Exchange),
         }
         out
     }
@@ -163,11 +183,11 @@ impl Machine {
             return;
         }
         match answer {
-            Ok(()) => {
-                self.health = Health::Unknown;
-                out.extend([Effect::Open, Effect::LookLater]);
-                self.ask(now, out);
+            Ok(()) if self.exchanges => {
+                self.attempts = 0;
+                out.push(Effect::Exchange);
             }
+            Ok(()) => self.begin(now, out),
             Err(OpenError::Unavailable(reason)) => {
                 self.attempts = self.attempts.saturating_add(1);
                 let reason = cut_reason(reason);
@@ -178,6 +198,43 @@ impl Machine {
                 let reason = cut_reason(reason);
                 out.push(Effect::Close(reason.clone()));
                 self.health = Health::Unusable { reason };
+            }
+        }
+    }
+
+    /// Calls may pass from now on.
+    fn begin(&mut self, now: Millis, out: &mut Vec<Effect>) {
+        self.health = Health::Unknown;
+        out.extend([Effect::Open, Effect::LookLater]);
+        self.ask(now, out);
+    }
+
+    /// A token that still lives goes on being used while no new one is granted.
+    fn granted(&mut self, answer: Result<Millis, OpenError>, now: Millis, out: &mut Vec<Effect>) {
+        let waits = matches!(self.health, Health::Opening { .. });
+        match answer {
+            Ok(lives) => {
+                self.attempts = 0;
+                if waits {
+                    self.begin(now, out);
+                } else {
+                    out.push(Effect::Open);
+                }
+                out.push(Effect::ExchangeLater((lives / 4 * 3).max(EXCHANGE_MIN_MS)));
+            }
+            Err(OpenError::Damaged(reason)) if waits => {
+                let reason = cut_reason(reason);
+                out.push(Effect::Close(reason.clone()));
+                self.health = Health::Unusable { reason };
+            }
+            Err(OpenError::Unavailable(reason) | OpenError::Damaged(reason)) => {
+                self.attempts = self.attempts.saturating_add(1);
+                out.push(Effect::ExchangePause { attempt: self.attempts });
+                if waits {
+                    let reason = cut_reason(reason);
+                    out.push(Effect::Close(reason.clone()));
+                    self.health = Health::Opening { reason };
+                }
             }
         }
     }
@@ -214,7 +271,13 @@ impl Machine {
         self.asking = false;
         self.health = match answer {
             Ok(()) => Health::Well,
-            Err(ProbeError::Refused(reason)) => Health::Doubtful { reason: cut_reason(reason) },
+            Err(ProbeError::Refused(reason)) => {
+                // Tokens can be taken back before they die.
+                if self.exchanges {
+                    out.push(Effect::Exchange);
+                }
+                Health::Doubtful { reason: cut_reason(reason) }
+            }
             Err(ProbeError::Failed(reason)) => {
                 self.health = Health::Failing { reason: cut_reason(reason) };
                 return out.push(Effect::Avoid);

@@ -124,6 +124,10 @@ impl Dialect for Qianfan {
         self.post("/tokenizer/erniebot", &body, false, target)
     }
 
+    fn exchanges(&self) -> bool {
+        true
+    }
+
     fn exchange(&self, target: &Target<'_>) -> Option<Result<HttpRequest, Error>> {
         token::request(target).transpose()
     }

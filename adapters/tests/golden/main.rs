@@ -1,6 +1,8 @@
 //! Recorded shapes of every protocol and provider. Files under `tests/data/<name>/`; what is expected of each lies beside it.
 //! `UPDATE_GOLDEN=1` writes the expectations anew: read the difference before committing it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // the harness is made for tests: it stops on what it did not expect
+
 mod anthropic;
 mod completions;
 mod dashscope;

@@ -79,13 +79,17 @@ fn what_loads_a_model_is_answered_without_a_target() {
         (Operation::OllamaGenerate, r#"{"model":"m","prompt":"","keep_alive":"0s"}"#, "unload"),
     ] {
         let call = call(operation, body);
-        let told = Exchange::new(&call, &Spoken::Known(dialect)).unwrap().local(&call, &harness::about()).unwrap();
+        let told =
+            Exchange::new(&call, &Spoken::Known(dialect)).unwrap().local(&call, &harness::about()).unwrap();
         let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
         assert_eq!((&told["done"], &told["done_reason"]), (&true.into(), &reason.into()), "{body}");
         assert_eq!(told["created_at"], "2023-11-14T22:13:20Z");
     }
     let asked = call(Operation::OllamaGenerate, r#"{"model":"m","prompt":"hi"}"#);
-    assert_eq!(Exchange::new(&asked, &Spoken::Known(dialect)).unwrap().local(&asked, &harness::about()), None);
+    assert_eq!(
+        Exchange::new(&asked, &Spoken::Known(dialect)).unwrap().local(&asked, &harness::about()),
+        None
+    );
 }
 
 #[test]

@@ -76,7 +76,8 @@ fn relayed_bytes_are_put_as_the_provider_wants_them() {
     assert_eq!((&got["user"], &got["user_id"]), (&Value::Null, &Value::Null));
     assert_eq!((&got["thinking"]["type"], &got["reasoning_effort"]), (&"disabled".into(), &Value::Null));
     assert_eq!(got["web_search"]["enable"], true);
-    let (_, got) = passed("dashscope-compatible", &target("dashscope-compatible", PROFILES[5].1), body).unwrap();
+    let (_, got) =
+        passed("dashscope-compatible", &target("dashscope-compatible", PROFILES[5].1), body).unwrap();
     assert_eq!((&got["enable_thinking"], &got["temperature"]), (&false.into(), &1.5.into()));
     let (_, got) = passed("deepseek", &target("deepseek", PROFILES[1].1), body).unwrap();
     assert_eq!((&got["thinking"]["type"], &got["stop"]), (&"disabled".into(), &"x".into()));
@@ -121,7 +122,8 @@ fn qwen_is_told_budgets_and_words_as_each_model_takes_them() {
     let body = |model: &'static str| {
         let target = Target { model: Some(model), ..target("dashscope-compatible", PROFILES[5].1) };
         let ask = br#"{"model":"m","messages":[],"reasoning_effort":"medium"}"#;
-        let request = named("dashscope-compatible").unwrap().encode(&harness::ask(Operation::Chat, ask), &target);
+        let request =
+            named("dashscope-compatible").unwrap().encode(&harness::ask(Operation::Chat, ask), &target);
         serde_json::from_slice::<Value>(request.unwrap().body()).unwrap()
     };
     let told = body("qwen-plus");

@@ -46,8 +46,9 @@ impl RawRow {
     pub fn level(&self) -> u16 {
         match self.key.split_first() {
             Some((&Price::TABLE, _)) => price::LEVEL,
-            Some((&Provider::TABLE, key)) => open::<Provider>(key, &self.value)
-                .map_or(LEVEL, |(_, provider)| LEVEL.max(provider.level())),
+            Some((&Provider::TABLE, key)) => {
+                open::<Provider>(key, &self.value).map_or(LEVEL, |(_, provider)| LEVEL.max(provider.level()))
+            }
             Some((&Key::TABLE, key)) => open::<Key>(key, &self.value)
                 .map_or(LEVEL, |(_, key)| LEVEL.max(limit::level_of(&key.limits))),
             _ => LEVEL,

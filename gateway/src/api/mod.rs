@@ -14,6 +14,7 @@ pub(crate) mod keys;
 pub(crate) mod metrics;
 pub(crate) mod models;
 pub(crate) mod nodes;
+pub(crate) mod ollama;
 pub(crate) mod page;
 pub(crate) mod prices;
 pub(crate) mod providers;

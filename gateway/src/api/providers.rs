@@ -95,7 +95,13 @@ pub(crate) async fn put(
             if dialect.name() == COMPATIBLE.name && plain {
                 Kind::OpenAi { url, api_key }
             } else {
-                Kind::Api(Api { dialect: dialect.name().to_owned(), url, api_key, options: ask.options, own_names })
+                Kind::Api(Api {
+                    dialect: dialect.name().to_owned(),
+                    url,
+                    api_key,
+                    options: ask.options,
+                    own_names,
+                })
             }
         }
     };

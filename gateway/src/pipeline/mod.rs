@@ -16,12 +16,14 @@ use std::sync::Arc;
 
 use actors::limiter::Standing;
 use actors::ports::{Body, BoxError};
+use adapters::envelope::form_to_json;
 use adapters::{Call, Operation};
 use bytes::Bytes;
 use domain::decide::routing::{self, Load, Reason, Target};
 use domain::key::Scope;
 use domain::provider::{Kind, Provider};
-use http::{Request, Response, StatusCode};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Request, Response, StatusCode};
 use tokio::time::Instant;
 
 use crate::auth;
@@ -96,7 +98,12 @@ where
         view.state.keys.get(&key).filter(|key| !key.limits.is_empty()).cloned()
     };
     let body = read_body(inner, &parts.headers, body).await?;
-    let call = Call::parse(operation, body).map_err(|e| Problem::of_adapter(&e, operation.protocol()))?;
+    let body = match operation {
+        Operation::Envelope => form_to_json(content_type(&parts.headers), body),
+        _ => Ok(body),
+    };
+    let call = body.and_then(|body| Call::parse(operation, body));
+    let call = call.map_err(|e| Problem::of_adapter(&e, operation.protocol()))?;
     if let Some(key) = limited {
         let claim = admit::admit(inner, &key, &call, standings).await?;
         if let Some(ticket) = held {
@@ -104,6 +111,10 @@ where
         }
     }
     ask(inner, &call, held).await
+}
+
+fn content_type(headers: &HeaderMap) -> &str {
+    headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default()
 }
 
 /// Asks one target after the other for an answer.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use actors::ports::*;
 use actors::{Endpoint, Refused, Secret};
-use async_trait::async_trait;
 use adapters::dialect::Spoken;
+use async_trait::async_trait;
 use bytes::Bytes;
 use domain::command::Envelope;
 use domain::decide::routing::{Load, Target};

@@ -47,9 +47,7 @@ async fn answer(request: Request<Incoming>, key: Option<&str>) -> Response<Body>
     if key.is_some_and(|key| bearer.and_then(|b| b.strip_prefix("Bearer ")) != Some(key)) {
         return json(StatusCode::UNAUTHORIZED, r#"{"error":{"message":"wrong engine key"}}"#);
     }
-    let Some(operation) =
-        Operation::of_path(head.uri.path()).filter(|_| head.method == Method::POST)
-    else {
+    let Some(operation) = Operation::of_path(head.uri.path()).filter(|_| head.method == Method::POST) else {
         return json(StatusCode::NOT_FOUND, r#"{"error":{"message":"the mock engine has no such path"}}"#);
     };
     match Limited::new(body, BODY_BYTES_MAX).collect().await {
