@@ -45,7 +45,7 @@ pub trait Encoder: Send {
 }
 
 /// What an answer tells beside what the provider said.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct About {
     /// A unique text of 32 hexadecimal digits, for ids that the provider did not give.
     pub id: String,

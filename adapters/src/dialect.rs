@@ -34,6 +34,28 @@ pub trait Dialect: Send + Sync {
         Err(Error::cannot(call.operation.as_str(), self.name()))
     }
 
+    /// Whether a whole answer that passes as it is looks like one. It is not read: what must be in it is looked for.
+    ///
+    /// # Errors
+    /// When it does not, or holds an error all the same.
+    fn judge(&self, operation: Operation, body: &[u8]) -> Result<(), Refusal> {
+        let field = match operation {
+            // Sound, and what may be asked for as plain text.
+            Operation::Speech | Operation::Transcriptions => return Ok(()),
+            operation => operation.told_by(),
+        };
+        let json = body.trim_ascii();
+        let (object, told) = (json.starts_with(b"{") && json.ends_with(b"}"), contains(json, field.as_bytes()));
+        if object && told {
+            return Ok(());
+        }
+        Err(match crate::openai::read_error(body).filter(|_| object) {
+            Some(error) => Refusal::new(FailureKind::Server, error),
+            None if object => Refusal::nonsense(&format!("it has no {field}")),
+            None => Refusal::nonsense("it is no JSON object"),
+        })
+    }
+
     /// What a whole answer that passes as it is tells of its usage.
     fn usage(&self, body: &[u8]) -> Option<Usage> {
         crate::openai::usage_of(body)
@@ -233,6 +255,11 @@ impl Refusal {
         };
         Self::new(FailureKind::Server, error)
     }
+}
+
+/// Whether some bytes hold these.
+fn contains(bytes: &[u8], what: &[u8]) -> bool {
+    bytes.windows(what.len()).any(|window| window == what)
 }
 
 /// Tells by name the first thing that a question uses and a dialect cannot say.

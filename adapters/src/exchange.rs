@@ -106,6 +106,7 @@ impl Exchange {
     pub fn whole(&self, body: Bytes, about: &About) -> Result<(Bytes, Option<Usage>), Refusal> {
         match &self.way {
             Way::Relay => {
+                self.dialect.judge(self.operation, &body)?;
                 let usage = self.dialect.usage(&body);
                 Ok((body, usage))
             }

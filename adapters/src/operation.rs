@@ -86,6 +86,22 @@ impl Operation {
         matches!(self, Operation::OllamaChat | Operation::OllamaGenerate)
     }
 
+    /// The field, in quotes, that every answer of it has.
+    pub(crate) fn told_by(self) -> &'static str {
+        match self {
+            Operation::Chat | Operation::Completions => "\"choices\"",
+            Operation::Embeddings | Operation::Models | Operation::Images => "\"data\"",
+            Operation::Responses => "\"output\"",
+            Operation::Moderations | Operation::Rerank => "\"results\"",
+            Operation::Speech | Operation::Transcriptions | Operation::Envelope => "",
+            Operation::Messages => "\"content\"",
+            Operation::CountTokens => "\"input_tokens\"",
+            Operation::OllamaChat => "\"message\"",
+            Operation::OllamaGenerate => "\"response\"",
+            Operation::OllamaEmbed => "\"embeddings\"",
+        }
+    }
+
     /// Whether its answers are tokens that a model writes.
     pub(crate) fn writes(self) -> bool {
         matches!(

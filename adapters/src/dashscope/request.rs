@@ -158,7 +158,7 @@ fn message(message: &Message, last: bool, multimodal: bool, dialect: &'static st
         Part::ToolCall(call) => Some(call),
         _ => None,
     });
-    let calls: Vec<Value> = calls.enumerate().map(|(n, call)| tool_call(n, call)).collect();
+    let calls: Vec<Value> = calls.map(tool_call).collect();
     if !calls.is_empty() {
         out["tool_calls"] = calls.into();
     } else if last && message.role == Role::Assistant {
@@ -192,9 +192,8 @@ fn content(parts: &[Part], multimodal: bool, dialect: &'static str) -> Result<Va
     Ok(texts.into())
 }
 
-fn tool_call(index: usize, call: &ToolCall) -> Value {
+fn tool_call(call: &ToolCall) -> Value {
     json!({
-        "index": index,
         "id": call.id,
         "type": "function",
         "function": { "name": call.name, "arguments": call.arguments },

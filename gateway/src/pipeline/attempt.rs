@@ -288,7 +288,7 @@ fn whole(
     head: &mut Response<Body>,
 ) -> Result<(Bytes, Option<adapters::Usage>), Refusal> {
     if exchange.relays() {
-        return Ok((bytes.clone(), exchange.dialect().usage(&bytes)));
+        return exchange.whole(bytes, &About::default());
     }
     let about = about(inner);
     if call.stream

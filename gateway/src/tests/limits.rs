@@ -140,7 +140,7 @@ async fn a_stream_that_does_not_tell_counts_as_what_passed() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_tells_nothing_counts_as_what_was_reserved() {
     let bed = limited(&["5000tok/1h"]);
-    bed.targets.then(json("{}"));
+    bed.targets.then(json("{\"choices\":[]}"));
     let body = r#"{"model":"api","messages":[],"max_tokens":40}"#;
     bed.ask(Method::POST, CHAT, Scope::Inference, body).await;
     assert_eq!(used(&bed).await, [41]);
@@ -203,7 +203,7 @@ async fn a_price_holds_for_calls_that_begin_after_it_was_set() {
     bed.targets.then(json(USED));
     assert_eq!(bed.chat("a/api").await.status, 200, "by the name of the model there");
     assert_eq!(left().await, 4.984);
-    bed.targets.then(json("{}"));
+    bed.targets.then(json("{\"choices\":[]}"));
     let body = r#"{"model":"api","messages":[],"max_tokens":10}"#;
     bed.ask(Method::POST, CHAT, Scope::Inference, body).await;
     assert_eq!(left().await, 4.963, "what does not tell costs what was reserved");

@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
 use domain::decide::rotation::Step;
-use domain::provider::{Kind, Provider};
+use domain::provider::Provider;
 use domain::secret::{CA, GOSSIP, Sealed, Secret, Wrap};
 use domain::{NodeId, ProviderName, View, rotation};
 use futures::FutureExt as _;
@@ -221,7 +221,7 @@ impl Vault for Safe {
     }
 
     async fn open_provider_key(&self, provider: &Provider) -> Result<Option<String>, VaultError> {
-        if !matches!(&provider.kind, Kind::OpenAi { api_key: Some(_), .. }) {
+        if provider.sealed().is_none() {
             return Ok(None);
         }
         let view = self.view.load();
