@@ -51,7 +51,7 @@ async fn one_connection_carries_many_requests() {
             vec![Piece::Bytes(if n == "one" { "{\"choices\":[\"one\"]}" } else { "{\"choices\":[\"two\"]}" })],
         ));
         client.write_all(chat(false).as_bytes()).await.unwrap();
-        let answer = until(&mut client, &format!("\"{n}\"")).await;
+        let answer = until(&mut client, &format!("\"{n}\"]}}")).await;
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
         assert!(answer.contains("content-length: 19\r\n") && !answer.contains("date:"), "{answer}");
     }
