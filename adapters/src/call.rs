@@ -1,6 +1,8 @@
 //! A client's call as every dialect sees it: the body once, untouched, and the few fields of it that routing needs. The
 //! gateway makes one per request; a dialect turns it into a request for a target.
 
+pub(crate) mod form;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -143,6 +145,10 @@ pub struct Call {
     pub body: Bytes,
     model_at: Range<usize>,
     question_at: Range<usize>,
+    /// What else is read to answer it: a search's query, a hint to a transcription.
+    aside_at: Range<usize>,
+    /// What the body is, where that is no JSON.
+    kind: Option<http::HeaderValue>,
 }
 
 /// Where a call goes.
@@ -223,6 +229,8 @@ struct Fields<'a> {
     #[serde(borrow)]
     documents: Option<&'a RawValue>,
     #[serde(borrow)]
+    query: Option<&'a RawValue>,
+    #[serde(borrow)]
     options: Option<&'a RawValue>,
     #[serde(borrow)]
     n: Option<&'a RawValue>,
@@ -257,6 +265,8 @@ impl Call {
             body: Bytes::new(),
             model_at: 0..0,
             question_at: 0..0,
+            aside_at: 0..0,
+            kind: None,
         }
     }
 
@@ -287,18 +297,29 @@ impl Call {
         };
         check_question(operation, &fields)?;
         let question_at = question(operation, &fields).map_or(0..0, |raw| place(&body, raw));
+        let aside_at =
+            fields.query.filter(|_| operation == Operation::Rerank).map_or(0..0, |raw| place(&body, raw));
         let output_max = output_max(operation, &fields);
-        Ok(Call { operation, model, stream, output_max, body, model_at, question_at })
+        Ok(Call { operation, model, stream, output_max, body, model_at, question_at, aside_at, kind: None })
     }
 
     /// What its body is.
     pub fn content_type(&self) -> http::HeaderValue {
-        http::HeaderValue::from_static("application/json")
+        self.kind.clone().unwrap_or(http::HeaderValue::from_static("application/json"))
     }
 
     /// About how many tokens the question has: one for four bytes, which is what tokenizers make of English text and JSON,
-    /// and [`IMAGE_TOKENS`] for a file that is part of it.
+    /// and [`IMAGE_TOKENS`] for a file that is part of it. What is to be spoken counts by characters, as it is priced; sound
+    /// by its bytes, and a search's documents together with its query.
     pub fn prompt_estimate(&self) -> u64 {
+        match self.operation {
+            Operation::Speech => self.characters(),
+            Operation::Transcriptions => self.sound_tokens(),
+            _ => self.question_tokens(),
+        }
+    }
+
+    fn question_tokens(&self) -> u64 {
         const FILE: &[u8] = b";base64,";
         let mut rest = &self.body[self.question_at.clone()];
         let (mut bytes, mut files) = (0, 0);
@@ -308,13 +329,15 @@ impl Call {
             rest = &rest[at..];
             rest = &rest[rest.iter().position(|b| *b == b'"').unwrap_or(rest.len())..];
         }
-        ((bytes + rest.len()) as u64).div_ceil(BYTES_PER_TOKEN) + files * IMAGE_TOKENS
+        ((bytes + rest.len() + self.aside_at.len()) as u64).div_ceil(BYTES_PER_TOKEN) + files * IMAGE_TOKENS
     }
 
     /// The body for a target that calls the model by `name`: the same bytes, but for the model's name.
     pub fn body_for(&self, name: Option<&str>) -> Bytes {
         let Some(name) = name.filter(|name| *name != self.model) else { return self.body.clone() };
-        let name = serde_json::Value::from(name).to_string();
+        // In a form, a name stands without quotes.
+        let name =
+            if self.kind.is_some() { name.to_owned() } else { serde_json::Value::from(name).to_string() };
         let mut body = Vec::with_capacity(self.body.len() + name.len());
         body.extend_from_slice(&self.body[..self.model_at.start]);
         body.extend_from_slice(name.as_bytes());
@@ -368,6 +391,7 @@ fn question<'a>(operation: Operation, fields: &Fields<'a>) -> Option<&'a RawValu
         // One text, or a conversation.
         "parameters.prompt" => fields.prompt.filter(|raw| raw.get() != "null").or(fields.messages),
         "documents" => fields.documents,
+        "file" => None,
         _ => fields.input,
     }
 }
@@ -376,6 +400,7 @@ fn check_question(operation: Operation, fields: &Fields<'_>) -> Result<(), Error
     let param = operation.question();
     let first = question(operation, fields).and_then(|raw| raw.get().bytes().next());
     match (param, first) {
+        ("file", _) => Err(Error::field("Content-Type", form::NO_FORM)),
         // An empty question loads the model.
         (_, None) if operation == Operation::OllamaGenerate => Ok(()),
         (_, None | Some(b'n')) => Err(Error::field(param, "is missing: it is what the model answers to")),

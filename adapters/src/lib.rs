@@ -17,6 +17,7 @@ pub mod frames;
 pub mod gemini;
 pub mod mock;
 pub mod models;
+mod multipart;
 pub mod ollama;
 pub mod openai;
 pub mod operation;

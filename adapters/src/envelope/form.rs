@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::multipart;
 use crate::call::{Error, is_object};
+use crate::multipart;
 
 /// Fields of the envelope itself.
 const OUTER: [&str; 7] =

@@ -3,7 +3,6 @@
 
 mod ask;
 mod form;
-mod multipart;
 mod write;
 
 use bytes::Bytes;
