@@ -10,6 +10,7 @@ use crate::call::{Call, Error, HttpRequest, Operation, Target};
 use crate::chat::{Answer, Ask, Event, Feature};
 use crate::embed;
 use crate::failure::{Failure, FailureKind};
+use crate::media::Media;
 use crate::models::Known;
 use crate::openai::ErrorBody;
 use crate::usage::Usage;
@@ -96,6 +97,11 @@ pub trait Dialect: Send + Sync {
     fn embedded(&self, body: &[u8]) -> Result<embed::Answer, Refusal> {
         let _ = body;
         Err(Refusal::nonsense("embeddings were not asked for"))
+    }
+
+    /// What it offers beside chats and embeddings.
+    fn media(&self) -> Option<&dyn Media> {
+        None
     }
 
     /// What an answer that is no success means.

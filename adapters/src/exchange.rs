@@ -11,6 +11,8 @@ use crate::chat::{Ask, Event};
 use crate::client::{self, About, Client, Embedder, Encoder};
 use crate::dialect::{Decoder, Dialect, Refusal, Spoken, check};
 use crate::embed;
+use crate::media::{Media, Sounding, Task, Whole};
+use crate::openai::media::EventWatch;
 use crate::openai::{Ending, ErrorBody};
 use crate::usage::Usage;
 
@@ -30,6 +32,8 @@ enum Way {
     Chat(&'static dyn Client, Arc<Ask>),
     /// So are texts that become vectors.
     Embed(&'static dyn Embedder, Arc<embed::Ask>),
+    /// So are pictures, speech and other tasks.
+    Task(Task),
     /// The target has no part in it.
     Local(Bytes),
 }
@@ -51,6 +55,13 @@ impl Exchange {
             Way::Chat(client, Arc::new(ask))
         } else if let Some(client) = client::embedder(operation) {
             Way::Embed(client, Arc::new(client.ask(call)?))
+        } else if dialect.media().is_some()
+            && let Some(task) = Task::of(call)?
+        {
+            if let Some(path) = task.rest().first() {
+                return Err(Error::unsaid(path.as_str(), dialect.name()));
+            }
+            Way::Task(task)
         } else {
             return Err(Error::cannot(operation.as_str(), dialect.name()));
         };
@@ -72,7 +83,7 @@ impl Exchange {
         match &self.way {
             Way::Local(bytes) => Some(bytes.clone()),
             Way::Chat(client, ask) => client.local(call, ask, about),
-            Way::Relay | Way::Embed(..) => None,
+            Way::Relay | Way::Embed(..) | Way::Task(_) => None,
         }
     }
 
@@ -95,24 +106,29 @@ impl Exchange {
             Way::Relay => self.dialect.pass(call, target),
             Way::Chat(_, ask) => self.dialect.encode(ask, target),
             Way::Embed(_, ask) => self.dialect.embed(ask, target),
+            Way::Task(task) => match self.dialect.media() {
+                Some(media) => task.request(media, target),
+                None => Err(Error::cannot(self.operation.as_str(), self.dialect.name())),
+            },
             Way::Local(_) => Err(Error::cannot(self.operation.as_str(), self.dialect.name())),
         }
     }
 
-    /// A whole answer for the client, and what it used.
+    /// A whole answer for the client, what it is, and what it used.
     ///
     /// # Errors
     /// When it is an error all the same, or cannot be understood.
-    pub fn whole(&self, body: Bytes, about: &About) -> Result<(Bytes, Option<Usage>), Refusal> {
+    pub fn whole(&self, body: Bytes, about: &About) -> Result<Whole, Refusal> {
+        let json = |bytes, usage| Whole { bytes, content_type: Some("application/json"), usage };
         match &self.way {
             Way::Relay => {
                 self.dialect.judge(self.operation, &body)?;
                 let usage = self.dialect.usage(&body);
-                Ok((body, usage))
+                Ok(Whole { bytes: body, content_type: None, usage })
             }
             Way::Chat(client, ask) => {
                 let answer = self.dialect.decode(&body)?;
-                Ok((client.answer(ask, &answer, about), answer.usage))
+                Ok(json(client.answer(ask, &answer, about), answer.usage))
             }
             Way::Embed(client, ask) => {
                 let answer = self.dialect.embedded(&body)?;
@@ -120,10 +136,15 @@ impl Exchange {
                     let (got, want) = (answer.vectors.len(), ask.inputs.len());
                     return Err(Refusal::nonsense(&format!("{got} vectors for {want} texts")));
                 }
-                Ok((client.answer(ask, &answer, about), answer.usage))
+                Ok(json(client.answer(ask, &answer, about), answer.usage))
             }
-            Way::Local(bytes) => Ok((bytes.clone(), None)),
+            Way::Task(task) => task.whole(self.media()?, &body, about),
+            Way::Local(bytes) => Ok(json(bytes.clone(), None)),
         }
+    }
+
+    fn media(&self) -> Result<&dyn Media, Refusal> {
+        self.dialect.media().ok_or_else(|| Refusal::nonsense("it was not asked for"))
     }
 
     /// A stream for the client out of an answer that came whole, where streams are said anew.
@@ -131,7 +152,11 @@ impl Exchange {
     /// # Errors
     /// As [`Exchange::whole`].
     pub fn replay(&self, body: &[u8], about: &About) -> Result<Option<(Bytes, Option<Usage>)>, Refusal> {
-        let Way::Chat(client, ask) = &self.way else { return Ok(None) };
+        let (client, ask) = match &self.way {
+            Way::Chat(client, ask) => (client, ask),
+            Way::Task(task) => return task.replay(self.media()?, body),
+            Way::Relay | Way::Embed(..) | Way::Local(_) => return Ok(None),
+        };
         let answer = self.dialect.decode(body)?;
         let (mut encoder, mut out) = (client.encoder(ask, about), BytesMut::new());
         answer.events().iter().for_each(|event| encoder.push(event, &mut out));
@@ -156,12 +181,26 @@ impl Exchange {
 
     /// Reads along with a stream that passes as it is.
     pub fn watched(&self) -> Watched {
-        Watched { decoder: self.dialect.decoder(), events: Vec::new(), watch: Watch::default() }
+        let decoder = match self.operation {
+            Operation::Images | Operation::Speech | Operation::Transcriptions => Box::<EventWatch>::default(),
+            _ => self.dialect.decoder(),
+        };
+        Watched { decoder, events: Vec::new(), watch: Watch::default() }
+    }
+
+    /// What turns the target's answer into sound for the client while it comes; `None` where the call is not for speech, or
+    /// bytes pass as they are.
+    pub fn sounding(&self) -> Option<Sounding> {
+        if let Way::Task(task) = &self.way { task.sounding(self.dialect.media()?) } else { None }
     }
 
     /// The content type of a stream for the client, where it is said anew.
     pub fn stream_type(&self) -> Option<&'static str> {
-        if let Way::Chat(client, _) = &self.way { Some(client.stream_type()) } else { None }
+        match &self.way {
+            Way::Chat(client, _) => Some(client.stream_type()),
+            Way::Task(task) => task.stream_type(),
+            Way::Relay | Way::Embed(..) | Way::Local(_) => None,
+        }
     }
 }
 

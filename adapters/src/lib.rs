@@ -15,6 +15,7 @@ pub mod exchange;
 pub mod failure;
 pub mod frames;
 pub mod gemini;
+pub mod media;
 pub mod mock;
 pub mod models;
 mod multipart;

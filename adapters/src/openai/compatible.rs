@@ -16,6 +16,7 @@ use crate::chat::{Answer, Ask, Feature, ToolChoice};
 use crate::dialect::{Decoder, Dialect, Refusal};
 use crate::embed;
 use crate::failure::{Failure, FailureKind};
+use crate::media::Media;
 use crate::models::Known;
 use crate::openai::ErrorBody;
 use crate::profiles::{azure, zhipu};
@@ -293,7 +294,7 @@ impl Profile {
     }
 
     /// What a refusal means by the server's own codes.
-    fn judged(&self, refusal: Refusal) -> Refusal {
+    pub(super) fn judged(&self, refusal: Refusal) -> Refusal {
         match self.kind_of(&refusal.error) {
             Some(kind) => Refusal { failure: Failure::of(kind, refusal.failure.retry_after), ..refusal },
             None => refusal,
@@ -318,7 +319,20 @@ impl Profile {
         Some(Refusal::new(FailureKind::Server, error))
     }
 
-    fn rule(&self, body: &mut Map<String, Value>) {
+    /// The request for an operation with a body of our own.
+    pub(super) fn post(
+        &self,
+        operation: Operation,
+        model: &str,
+        body: Bytes,
+        kind: HeaderValue,
+        target: &Target<'_>,
+    ) -> Result<HttpRequest, Error> {
+        let path = self.path(model, super::below_v1(operation), target);
+        self.request(&path, body, kind, false, target)
+    }
+
+    pub(super) fn rule(&self, body: &mut Map<String, Value>) {
         for rule in self.rules {
             rule.apply(body);
         }
@@ -430,6 +444,10 @@ impl Dialect for Profile {
 
     fn usage(&self, body: &[u8]) -> Option<crate::usage::Usage> {
         usage_of(body)
+    }
+
+    fn media(&self) -> Option<&dyn Media> {
+        Some(self)
     }
 }
 

@@ -7,6 +7,7 @@ pub mod compatible;
 mod completions;
 mod embeddings;
 mod error_body;
+pub mod media;
 mod models;
 mod rule;
 mod stream;

@@ -14,6 +14,9 @@ struct Told {
     prompt_tokens: Option<u64>,
     completion_tokens: Option<u64>,
     total_tokens: Option<u64>,
+    /// What pictures, speech and transcripts are told to have used, beside all of it.
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
     #[serde(default)]
     prompt_tokens_details: Option<PromptDetails>,
     #[serde(default)]
@@ -41,12 +44,12 @@ struct CompletionDetails {
 impl Told {
     /// What it tells; nothing where the tokens read are not among it.
     fn usage(&self) -> Option<Usage> {
-        let completion_tokens = self.completion_tokens.unwrap_or(0);
+        let completion_tokens = self.completion_tokens.or(self.output_tokens).unwrap_or(0);
         let rest = self.total_tokens.map(|total| total.saturating_sub(completion_tokens));
         let cached = self.prompt_tokens_details.as_ref().and_then(|details| details.cached_tokens);
         let thoughts = self.completion_tokens_details.as_ref().and_then(|details| details.reasoning_tokens);
         Some(Usage {
-            prompt_tokens: self.prompt_tokens.or(rest)?,
+            prompt_tokens: self.prompt_tokens.or(self.input_tokens.filter(|_| rest.is_some())).or(rest)?,
             completion_tokens,
             cached_tokens: cached.or(self.prompt_cache_hit_tokens).or(self.cached_tokens).unwrap_or(0),
             cache_write_tokens: self.cache_write_tokens.unwrap_or(0),
@@ -94,6 +97,8 @@ mod tests {
         let embeddings = Some(Usage::of(4, 0));
         assert_eq!(usage_of(br#"{"usage":{"prompt_tokens":4,"total_tokens":4}}"#), embeddings);
         assert_eq!(usage_of(br#"{"usage":{"total_tokens":4}}"#), embeddings);
+        let drawn = br#"{"data":[],"usage":{"total_tokens":9,"input_tokens":4,"output_tokens":5}}"#;
+        assert_eq!(usage_of(drawn), Some(Usage::of(4, 5)));
         for nothing in
             [r#"{"usage":{}}"#, r#"{"usage":{"input_tokens":4}}"#, r#"{"usage":{"completion_tokens":4}}"#]
         {

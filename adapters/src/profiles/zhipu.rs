@@ -29,6 +29,8 @@ pub static ZHIPU: Profile = Profile {
         Operation::Models,
         Operation::Rerank,
         Operation::Images,
+        Operation::Speech,
+        Operation::Transcriptions,
     ],
     rules: &[
         Rule::Rename { from: "max_completion_tokens", to: "max_tokens" },
