@@ -7,8 +7,10 @@
 mod answer;
 mod embeddings;
 mod errors;
+mod media;
 mod models;
 mod request;
+mod sounds;
 mod stream;
 
 use bytes::Bytes;
@@ -20,6 +22,7 @@ use crate::call::{Error, HttpRequest, Target};
 use crate::chat::{Answer, Ask, Feature};
 use crate::dialect::{Decoder, Dialect, Refusal};
 use crate::embed;
+use crate::media::Media;
 use crate::models::Known;
 use crate::openai::compatible::JSON;
 use crate::openai::{EVENT_STREAM, bearer_value};
@@ -122,6 +125,10 @@ impl Dialect for DashScope {
 
     fn embedded(&self, body: &[u8]) -> Result<embed::Answer, Refusal> {
         embeddings::read(body)
+    }
+
+    fn media(&self) -> Option<&dyn Media> {
+        Some(self)
     }
 
     fn usage(&self, body: &[u8]) -> Option<crate::usage::Usage> {

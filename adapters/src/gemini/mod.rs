@@ -4,6 +4,7 @@ mod classify;
 mod config;
 mod contents;
 mod embed;
+mod media;
 mod models;
 mod stream;
 
@@ -15,6 +16,7 @@ use serde_json::json;
 use crate::call::{Error, HttpRequest, Target};
 use crate::chat::{Answer, Ask, Feature};
 use crate::dialect::{Decoder, Dialect, Refusal};
+use crate::media::Media;
 use crate::models::Known;
 use crate::openai::EVENT_STREAM;
 use crate::openai::compatible::key_value;
@@ -162,6 +164,10 @@ impl Dialect for Gemini {
 
     fn embedded(&self, body: &[u8]) -> Result<crate::embed::Answer, Refusal> {
         embed::read(body)
+    }
+
+    fn media(&self) -> Option<&dyn Media> {
+        Some(self)
     }
 
     fn classify(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> Refusal {

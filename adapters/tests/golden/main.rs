@@ -10,6 +10,7 @@ mod envelope;
 mod gemini;
 mod harness;
 mod junk;
+mod media;
 mod noise;
 mod ollama;
 mod openai;

@@ -2,6 +2,7 @@
 
 use adapters::chat::Event;
 use adapters::dialect::Dialect;
+use bytes::BytesMut;
 use http::HeaderMap;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -41,6 +42,7 @@ pub(crate) fn survived(dialect: &dyn Dialect, name: &str) {
         let _ = dialect.decode(&bytes);
         let _ = dialect.embedded(&bytes);
         let _ = dialect.exchanged(&bytes);
+        media(dialect, &bytes);
         let _ = dialect.usage(&bytes);
         let _ = dialect.classify(200, &HeaderMap::new(), &bytes);
         Ok(())
@@ -48,4 +50,16 @@ pub(crate) fn survived(dialect: &dyn Dialect, name: &str) {
     if let Err(error) = told {
         panic!("{name}: {error}");
     }
+}
+
+/// The same to what reads pictures, speech and the like.
+pub(crate) fn media(dialect: &dyn Dialect, bytes: &[u8]) {
+    let Some(media) = dialect.media() else { return };
+    let _ = media.drawn(bytes);
+    let _ = media.transcribed(bytes);
+    let _ = media.moderated(bytes);
+    let _ = media.reranked(bytes);
+    let (mut sounds, mut out) = (media.sounds(&Default::default()), BytesMut::new());
+    let _ = sounds.push(bytes, &mut out);
+    let _ = sounds.finish(&mut out);
 }
