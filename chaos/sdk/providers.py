@@ -19,7 +19,7 @@ class Offer:
 
     def models(self):
         """What the cluster's clients call them: by what they do."""
-        own = {"chat": self.chat, "embedding": self.embedding, "vision": self.vision}
+        own = {"chat": self.chat, "embedding": self.embedding, "vision": self.vision} | MEDIA.get(self.kind, {})
         return [{"name": f"{self.kind}-{name}", "own_name": model} for name, model in own.items() if model]
 
     def body(self, fake, scheme="http"):
@@ -29,6 +29,18 @@ class Offer:
             "models": self.models(), "options": self.options or {},
         }
 
+
+# What does something else than chat.
+MEDIA = {
+    "openai": {
+        "image": "gpt-image-1", "speech": "gpt-4o-mini-tts", "transcription": "whisper-1",
+        "moderation": "omni-moderation-latest", "text": "gpt-3.5-turbo-instruct",
+    },
+    "compatible": {
+        "image": "some-image", "speech": "some-speech", "transcription": "some-whisper", "rerank": "some-reranker",
+        "text": "some-model",
+    },
+}
 
 OFFERS = [
     Offer("openai", "openai", "gpt-4o", "/v1", embedding="text-embedding-3-small", vision="gpt-4o"),

@@ -166,6 +166,55 @@ def test_pictures_reach_every_provider_that_looks_at_them(gateway, kind):
     assert "pictures: 1 image/png" in answer.choices[0].message.content
 
 
+@pytest.mark.parametrize("kind", ["openai", "compatible"])
+def test_pictures_and_speech_go_both_ways(gateway, kind):
+    picture = gateway.openai.images.generate(model=f"{kind}-image", prompt="a boat").data[0]
+    assert picture.b64_json or picture.url
+    sound = gateway.openai.audio.speech.create(model=f"{kind}-speech", input="hello", voice="alloy")
+    assert len(sound.content) > 0 and sound.response.headers["content-type"].startswith("audio/")
+    text = gateway.openai.audio.transcriptions.create(
+        model=f"{kind}-transcription", file=("hello.wav", sound.content, "audio/wav")
+    )
+    assert text.text
+
+
+@pytest.mark.parametrize("kind", ["openai", "compatible", "anthropic", "gemini", "ollama"])
+def test_completions_continue_texts_through_every_kind_of_provider(gateway, kind):
+    model = f"{kind}-text" if kind in ("openai", "compatible") else f"{kind}-chat"
+    answer = gateway.openai.completions.create(model=model, prompt=f"hello {kind}", max_tokens=50)
+    assert answer.choices[0].text and answer.object == "text_completion"
+    chunks = list(gateway.openai.completions.create(model=model, prompt="hello", max_tokens=50, stream=True))
+    assert "".join(chunk.choices[0].text for chunk in chunks if chunk.choices)
+
+
+def test_texts_are_moderated_and_documents_reranked(gateway):
+    told = gateway.openai.moderations.create(model="openai-moderation", input="kill them")
+    assert told.results[0].categories is not None
+    body = {"model": "compatible-rerank", "query": "rain", "documents": ["sun", "rain in Oslo"], "top_n": 1}
+    results = gateway.cluster.call(0, "POST", "/v1/rerank", body)["results"]
+    assert len(results) == 1 and results[0]["index"] in (0, 1)
+
+
+def test_tokens_are_counted_or_estimated_for_anthropic_clients(gateway):
+    for kind in ["anthropic", "openai"]:
+        count = gateway.anthropic.messages.count_tokens(model=f"{kind}-chat", messages=says(kind))
+        assert count.input_tokens > 0
+    assert {model.id for model in gateway.anthropic.models.list()} >= {"anthropic-chat", "gemini-chat"}
+    assert "gemini-chat" in {model.model for model in gateway.ollama.list().models}
+
+
+def test_what_a_provider_has_no_word_for_is_refused_by_name(gateway):
+    with pytest.raises(openai.BadRequestError) as refused:
+        gateway.openai.chat.completions.create(model="anthropic-chat", messages=says("x"), n=2)
+    assert refused.value.param == "n" and refused.value.code == "unsupported_parameter"
+    with pytest.raises(openai.BadRequestError) as refused:
+        gateway.openai.responses.create(model="openai-chat", input="hello", store=True)
+    assert refused.value.param == "store"
+    with pytest.raises(anthropic.BadRequestError) as refused:
+        gateway.anthropic.messages.create(model="openai-chat", max_tokens=5, messages=says("x"), extra_body={"top_k": 3})
+    assert "top_k" in refused.value.body["error"]["message"]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_errors_have_the_client_s_own_shape(gateway, kind):
     fault = [{"role": "user", "content": "fault:429"}]

@@ -79,6 +79,7 @@ routes! {
     post "/v1/rerank" Inference (RerankRequest) => inference::answer, "Order documents by how well they answer a query";
     post "/v1/images/generations" Inference (ImageRequest) => inference::answer, "Draw pictures";
     post "/v1/audio/speech" Inference (SpeechRequest) => inference::answer, "Read a text aloud";
+    post "/v1/audio/transcriptions" Inference (TranscriptionRequest) => inference::answer, "Write down what is said in a recording, sent as a form";
     post "/v1/messages" Inference (MessageRequest) => inference::answer, "Answer a chat in Anthropic's interface";
     post "/v1/messages/count_tokens" Inference (CountRequest) => inference::answer, "Count or estimate the tokens of a chat in Anthropic's interface";
     post "/api/chat" Inference (OllamaChatRequest) => inference::answer, "Answer a chat in Ollama's interface";

@@ -17,6 +17,7 @@ use crate::routes::{ROUTES, Route};
 const SCHEMAS: &str = include_str!("schemas.json");
 
 const JSON: &str = "application/json";
+const FORM: &str = "multipart/form-data";
 const BYTES: &str = "application/octet-stream";
 
 pub(crate) async fn page() -> Html<&'static str> {
@@ -78,8 +79,12 @@ fn operation(route: &Route, schemas: &Value) -> Value {
         let schema = json!({ "$ref": format!("#/components/schemas/{body}") });
         // Where no field is needed, no body is.
         let required = schemas[body]["required"].is_array();
-        // What is not JSON is bytes as they are.
-        let media = if schemas[body]["format"] == "binary" { BYTES } else { JSON };
+        // What is not JSON is bytes as they are, or a form that holds a file.
+        let media = match &schemas[body] {
+            schema if schema["format"] == "binary" => BYTES,
+            schema if schema["properties"]["file"]["format"] == "binary" => FORM,
+            _ => JSON,
+        };
         operation["requestBody"] =
             json!({ "required": required, "content": { media: { "schema": schema } } });
     }

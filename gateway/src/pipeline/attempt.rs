@@ -8,6 +8,7 @@ use actors::ports::{Body, CallError};
 use adapters::client::About;
 use adapters::dialect::Spoken;
 use adapters::exchange::Exchange;
+use adapters::media::Whole;
 use adapters::openai::{COMPATIBLE, EVENT_STREAM, read_error};
 use adapters::{Call, Error, Failure, FailureKind, HttpRequest, Operation, Refusal, Target as Wire, mock};
 use bytes::Bytes;
@@ -287,10 +288,7 @@ fn whole(
     bytes: Bytes,
     head: &mut Response<Body>,
 ) -> Result<(Bytes, Option<adapters::Usage>), Refusal> {
-    if exchange.relays() {
-        return exchange.whole(bytes, &About::default());
-    }
-    let about = about(inner);
+    let about = if exchange.relays() { About::default() } else { about(inner) };
     if call.stream
         && let Some(streamed) = exchange.replay(&bytes, &about)?
     {
@@ -299,8 +297,11 @@ fn whole(
         }
         return Ok(streamed);
     }
-    head.headers_mut().insert(CONTENT_TYPE, JSON);
-    exchange.whole(bytes, &about)
+    let Whole { bytes, content_type, usage } = exchange.whole(bytes, &about)?;
+    if let Some(kind) = content_type {
+        head.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    }
+    Ok((bytes, usage))
 }
 
 /// A stream, from its first event on: until that is there, another target may be tried.

@@ -35,7 +35,7 @@ impl Events {
     pub(super) fn new(exchange: Exchange, through: Option<Through>, count: bool) -> Self {
         let read = match through {
             Some(through) => Read::Anew(Box::new(through)),
-            None if exchange.operation().protocol() == Protocol::OpenAi => {
+            None if matches!(exchange.operation(), Operation::Chat | Operation::Completions) => {
                 Read::Chunks { tail: Box::default(), count: count.then_some(0) }
             }
             None => Read::Along(Box::new(exchange.watched())),

@@ -98,11 +98,12 @@ where
         view.state.keys.get(&key).filter(|key| !key.limits.is_empty()).cloned()
     };
     let body = read_body(inner, &parts.headers, body).await?;
-    let body = match operation {
-        Operation::Envelope => form_to_json(content_type(&parts.headers), body),
-        _ => Ok(body),
+    let call = match operation {
+        Operation::Envelope => form_to_json(content_type(&parts.headers), body)
+            .and_then(|body| Call::parse(operation, body)),
+        Operation::Transcriptions => Call::parse_form(operation, content_type(&parts.headers), body),
+        _ => Call::parse(operation, body),
     };
-    let call = body.and_then(|body| Call::parse(operation, body));
     let call = call.map_err(|e| Problem::of_adapter(&e, operation.protocol()))?;
     if let Some(key) = limited {
         let claim = admit::admit(inner, &key, &call, standings).await?;
