@@ -54,7 +54,7 @@ pub enum Error {
         /// What.
         what: Unsaid,
         /// What the target speaks.
-        dialect: &'static str,
+        dialect: Cow<'static, str>,
     },
     /// The target does not do what the client asks for at all. Another one may.
     #[error("this model's provider ({dialect}) does not offer {what}: ask for another model")]
@@ -62,7 +62,7 @@ pub enum Error {
         /// What the client asks for.
         what: &'static str,
         /// What the target speaks.
-        dialect: &'static str,
+        dialect: Cow<'static, str>,
     },
     /// The target's address or key cannot be put into a request. The cluster's administrator must change it.
     #[error("the target cannot be called: {0}")]
@@ -107,13 +107,13 @@ impl Error {
     }
 
     /// A target of this dialect has no word for a field.
-    pub fn unsaid(field: impl Into<String>, dialect: &'static str) -> Self {
-        Error::Unsaid { what: Unsaid::Field(field.into()), dialect }
+    pub fn unsaid(field: impl Into<String>, dialect: impl Into<Cow<'static, str>>) -> Self {
+        Error::Unsaid { what: Unsaid::Field(field.into()), dialect: dialect.into() }
     }
 
     /// A target of this dialect does not do that at all.
-    pub fn cannot(what: &'static str, dialect: &'static str) -> Self {
-        Error::Cannot { what, dialect }
+    pub fn cannot(what: &'static str, dialect: impl Into<Cow<'static, str>>) -> Self {
+        Error::Cannot { what, dialect: dialect.into() }
     }
 
     /// What it says to a client of this protocol.

@@ -1,6 +1,7 @@
 //! What providers and engines speak, from the client's side. A dialect turns a question into a request and what comes back
 //! into an answer; sending it is others' work.
 
+use std::borrow::Cow;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use crate::usage::Usage;
 /// A provider's interface.
 pub trait Dialect: Send + Sync {
     /// What configuration, metrics and messages call it.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
 
     /// Whether it takes the bytes that clients of an operation send as they are, and answers as they understand.
     fn relays(&self, operation: Operation) -> bool {
@@ -32,7 +33,7 @@ pub trait Dialect: Send + Sync {
     /// When the target's address or key cannot be put into a request.
     fn pass(&self, call: &Call, target: &Target<'_>) -> Result<HttpRequest, Error> {
         let _ = target;
-        Err(Error::cannot(call.operation.as_str(), self.name()))
+        Err(Error::cannot(call.operation.as_str(), self.name().to_owned()))
     }
 
     /// Whether a whole answer that passes as it is looks like one. It is not read: what must be in it is looked for.
@@ -63,7 +64,7 @@ pub trait Dialect: Send + Sync {
     }
 
     /// What it can say of that which not every provider can.
-    fn says(&self) -> &'static [Feature];
+    fn says(&self) -> &[Feature];
 
     /// The request for a chat.
     ///
@@ -87,7 +88,7 @@ pub trait Dialect: Send + Sync {
     /// As [`Dialect::encode`].
     fn embed(&self, ask: &embed::Ask, target: &Target<'_>) -> Result<HttpRequest, Error> {
         let (_, _) = (ask, target);
-        Err(Error::cannot("embeddings", self.name()))
+        Err(Error::cannot("embeddings", self.name().to_owned()))
     }
 
     /// The embeddings in a body that came with a success.
@@ -114,7 +115,7 @@ pub trait Dialect: Send + Sync {
     fn probe(&self, target: &Target<'_>) -> Result<HttpRequest, Error>;
 
     /// The base URL where the provider itself is reached, where there is one for everybody.
-    fn home(&self) -> Option<&'static str> {
+    fn home(&self) -> Option<&str> {
         None
     }
 
@@ -141,8 +142,8 @@ pub trait Dialect: Send + Sync {
     }
 
     /// Its models as far as they are known.
-    fn models(&self) -> &'static [Known] {
-        &[]
+    fn models(&self) -> Cow<'_, [Known<'_>]> {
+        Cow::Borrowed(&[])
     }
 }
 
@@ -274,11 +275,13 @@ fn contains(bytes: &[u8], what: &[u8]) -> bool {
 /// When there is one.
 pub fn check(ask: &Ask, dialect: &dyn Dialect) -> Result<(), Error> {
     if let Some((param, _)) = ask.rest.first() {
-        return Err(Error::unsaid(param.clone(), dialect.name()));
+        return Err(Error::unsaid(param.clone(), dialect.name().to_owned()));
     }
     let says = dialect.says();
     match Feature::ALL.iter().find(|feature| !says.contains(feature) && ask.uses(**feature)) {
-        Some(feature) => Err(Error::Unsaid { what: (*feature).into(), dialect: dialect.name() }),
+        Some(feature) => {
+            Err(Error::Unsaid { what: (*feature).into(), dialect: dialect.name().to_owned().into() })
+        }
         None => Ok(()),
     }
 }

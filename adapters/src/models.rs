@@ -3,9 +3,9 @@
 
 /// A family of models.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Known {
+pub struct Known<'a> {
     /// A model's name, or the beginning of several names followed by `*`. The longest that fits counts.
-    pub name: &'static str,
+    pub name: &'a str,
     /// Tokens that question and answer may have together.
     pub context: u64,
     /// Tokens that an answer may have; 0 where the documents do not tell.
@@ -17,25 +17,25 @@ pub struct Known {
     /// Whether its answers can be held to a JSON schema.
     pub json_schema: bool,
     /// What tokens cost, where that is published.
-    pub price: Option<ListPrice>,
+    pub price: Option<ListPrice<'a>>,
     /// Where that is published: an address.
-    pub source: &'static str,
+    pub source: &'a str,
     /// When that was looked up: `2026-11`.
-    pub date: &'static str,
+    pub date: &'a str,
 }
 
 /// A published price, in millionths of its currency for a million tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ListPrice {
+pub struct ListPrice<'a> {
     /// ISO 4217, e.g. `USD` or `CNY`.
-    pub currency: &'static str,
+    pub currency: &'a str,
     /// For a million tokens read.
     pub prompt: u64,
     /// For a million tokens written.
     pub completion: u64,
 }
 
-impl ListPrice {
+impl ListPrice<'_> {
     /// In dollars of the United States.
     pub const fn usd(prompt: u64, completion: u64) -> Self {
         Self { currency: "USD", prompt, completion }
@@ -48,8 +48,8 @@ impl ListPrice {
 }
 
 /// What is known about a model of this name.
-pub fn find<'a>(table: &'a [Known], model: &str) -> Option<&'a Known> {
-    let fits = |known: &&Known| match known.name.strip_suffix('*') {
+pub fn find<'t, 'a>(table: &'t [Known<'a>], model: &str) -> Option<&'t Known<'a>> {
+    let fits = |known: &&Known<'_>| match known.name.strip_suffix('*') {
         Some(start) => model.starts_with(start),
         None => model == known.name,
     };

@@ -1,5 +1,7 @@
 //! How Anthropic and servers like it are asked.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -73,7 +75,7 @@ fn post(
 }
 
 impl Dialect for Anthropic {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         NAME
     }
 
@@ -95,7 +97,7 @@ impl Dialect for Anthropic {
         read::usage_of(body)
     }
 
-    fn says(&self) -> &'static [Feature] {
+    fn says(&self) -> &[Feature] {
         &[
             Feature::Tools,
             Feature::ToolChoice,
@@ -139,7 +141,7 @@ impl Dialect for Anthropic {
         request(Operation::Models.path(), Bytes::new(), target, false)
     }
 
-    fn models(&self) -> &'static [Known] {
-        MODELS
+    fn models(&self) -> Cow<'_, [Known<'_>]> {
+        Cow::Borrowed(MODELS)
     }
 }

@@ -14,7 +14,7 @@ const fn known(
     (prompt, completion): (u64, u64),
     json_schema: bool,
     (source, date): (&'static str, &'static str),
-) -> Known {
+) -> Known<'static> {
     Known {
         name,
         context,

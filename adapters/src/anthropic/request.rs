@@ -15,7 +15,7 @@ const BUDGET_MIN: u64 = 1_024;
 
 /// That a model has no word for a feature.
 pub(super) fn unsaid(feature: Feature) -> Error {
-    Error::Unsaid { what: feature.into(), dialect: NAME }
+    Error::Unsaid { what: feature.into(), dialect: NAME.into() }
 }
 
 /// The body, for a model of this name.

@@ -4,7 +4,7 @@ use super::ask::{Ask, Format, Part, Reasoning, Role, Source, ToolChoice};
 use crate::protocol::Protocol;
 
 macro_rules! features {
-    ($($(#[$doc:meta])* $name:ident: $openai:literal $responses:literal $anthropic:literal $ollama:literal;)*) => {
+    ($($(#[$doc:meta])* $name:ident $text:literal: $openai:literal $responses:literal $anthropic:literal $ollama:literal;)*) => {
         /// Something that a question uses and a provider may have no word for.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Feature {
@@ -14,6 +14,19 @@ macro_rules! features {
         impl Feature {
             /// All of them.
             pub const ALL: &[Feature] = &[$(Feature::$name),*];
+
+            /// What declarations call it.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Feature::$name => $text,)* }
+            }
+
+            /// The feature that declarations call so.
+            pub fn named(text: &str) -> Option<Self> {
+                match text {
+                    $($text => Some(Feature::$name),)*
+                    _ => None,
+                }
+            }
 
             /// The field that asks for it in a client's protocol.
             pub fn param(self, protocol: Protocol) -> &'static str {
@@ -33,59 +46,59 @@ macro_rules! features {
 
 features! {
     /// Tools that the model may call, their calls and results.
-    Tools: "tools" "tools" "tools" "tools";
+    Tools "tools": "tools" "tools" "tools" "tools";
     /// That it must call none, some or a certain one.
-    ToolChoice: "tool_choice" "tool_choice" "tool_choice" "tool_choice";
+    ToolChoice "tool_choice": "tool_choice" "tool_choice" "tool_choice" "tool_choice";
     /// That it must call one at a time.
-    SingleTool: "parallel_tool_calls" "parallel_tool_calls" "tool_choice.disable_parallel_tool_use" "tools";
+    SingleTool "single_tool": "parallel_tool_calls" "parallel_tool_calls" "tool_choice.disable_parallel_tool_use" "tools";
     /// That arguments must fit a tool's schema exactly.
-    StrictTools: "tools.function.strict" "tools.strict" "tools.strict" "tools";
+    StrictTools "strict_tools": "tools.function.strict" "tools.strict" "tools.strict" "tools";
     /// Any JSON object as answer.
-    Json: "response_format" "text.format" "output_config.format" "format";
+    Json "json": "response_format" "text.format" "output_config.format" "format";
     /// JSON of a schema as answer.
-    JsonSchema: "response_format" "text.format" "output_config.format" "format";
+    JsonSchema "json_schema": "response_format" "text.format" "output_config.format" "format";
     /// Pictures that come with the question.
-    Image: "messages.content.image_url" "input.content.image_url" "messages.content.source" "messages.images";
+    Image "image": "messages.content.image_url" "input.content.image_url" "messages.content.source" "messages.images";
     /// Pictures that the provider fetches.
-    ImageUrl: "messages.content.image_url" "input.content.image_url" "messages.content.source" "messages.images";
+    ImageUrl "image_url": "messages.content.image_url" "input.content.image_url" "messages.content.source" "messages.images";
     /// Sound that comes with the question.
-    Audio: "messages.content.input_audio" "input.content.input_audio" "messages.content" "messages.content";
+    Audio "audio": "messages.content.input_audio" "input.content.input_audio" "messages.content" "messages.content";
     /// Documents that come with the question.
-    File: "messages.content.file" "input.content.file_data" "messages.content.source" "messages.content";
+    File "file": "messages.content.file" "input.content.file_data" "messages.content.source" "messages.content";
     /// Documents that the provider fetches.
-    FileUrl: "messages.content.file" "input.content.file_url" "messages.content.source" "messages.content";
+    FileUrl "file_url": "messages.content.file" "input.content.file_url" "messages.content.source" "messages.content";
     /// What was uploaded to one provider before.
-    UploadedFile: "messages.content.file.file_id" "input.content.file_id" "messages.content.source" "messages.content";
+    UploadedFile "uploaded_file": "messages.content.file.file_id" "input.content.file_id" "messages.content.source" "messages.content";
     /// Pictures or documents as the result of a tool.
-    RichResult: "messages.content" "input.output" "messages.content" "messages.content";
+    RichResult "rich_result": "messages.content" "input.output" "messages.content" "messages.content";
     /// Several answers.
-    Choices: "n" "n" "n" "n";
+    Choices "choices": "n" "n" "n" "n";
     /// Probabilities of tokens.
-    Logprobs: "logprobs" "top_logprobs" "logprobs" "logprobs";
+    Logprobs "logprobs": "logprobs" "top_logprobs" "logprobs" "logprobs";
     /// Whether and how much to think.
-    Reasoning: "reasoning_effort" "reasoning" "thinking" "think";
+    Reasoning "reasoning": "reasoning_effort" "reasoning" "thinking" "think";
     /// `temperature`
-    Temperature: "temperature" "temperature" "temperature" "options.temperature";
+    Temperature "temperature": "temperature" "temperature" "temperature" "options.temperature";
     /// `top_p`
-    TopP: "top_p" "top_p" "top_p" "options.top_p";
+    TopP "top_p": "top_p" "top_p" "top_p" "options.top_p";
     /// `top_k`
-    TopK: "top_k" "top_k" "top_k" "options.top_k";
+    TopK "top_k": "top_k" "top_k" "top_k" "options.top_k";
     /// `min_p`
-    MinP: "min_p" "min_p" "min_p" "options.min_p";
+    MinP "min_p": "min_p" "min_p" "min_p" "options.min_p";
     /// `presence_penalty`
-    PresencePenalty: "presence_penalty" "presence_penalty" "presence_penalty" "options.presence_penalty";
+    PresencePenalty "presence_penalty": "presence_penalty" "presence_penalty" "presence_penalty" "options.presence_penalty";
     /// `frequency_penalty`
-    FrequencyPenalty: "frequency_penalty" "frequency_penalty" "frequency_penalty" "options.frequency_penalty";
+    FrequencyPenalty "frequency_penalty": "frequency_penalty" "frequency_penalty" "frequency_penalty" "options.frequency_penalty";
     /// A factor against repetition.
-    RepetitionPenalty: "repetition_penalty" "repetition_penalty" "repetition_penalty" "options.repeat_penalty";
+    RepetitionPenalty "repetition_penalty": "repetition_penalty" "repetition_penalty" "repetition_penalty" "options.repeat_penalty";
     /// `seed`
-    Seed: "seed" "seed" "seed" "options.seed";
+    Seed "seed": "seed" "seed" "seed" "options.seed";
     /// Texts to stop at.
-    Stop: "stop" "stop" "stop_sequences" "options.stop";
+    Stop "stop": "stop" "stop" "stop_sequences" "options.stop";
     /// Likelier and less likely tokens.
-    LogitBias: "logit_bias" "logit_bias" "logit_bias" "options.logit_bias";
+    LogitBias "logit_bias": "logit_bias" "logit_bias" "logit_bias" "options.logit_bias";
     /// An answer that goes on from the model's own last words.
-    Prefill: "messages" "input" "messages" "messages";
+    Prefill "prefill": "messages" "input" "messages" "messages";
 }
 
 impl Ask {

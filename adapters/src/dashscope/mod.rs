@@ -13,6 +13,8 @@ mod request;
 mod sounds;
 mod stream;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -37,6 +39,9 @@ const EMBEDDINGS: &str = "/services/embeddings/text-embedding/text-embedding";
 const VERSION: &str = "/api/v1";
 /// Asks for a stream.
 const SSE: HeaderName = HeaderName::from_static("x-dashscope-sse");
+
+/// What configuration calls it.
+const NAME: &str = "dashscope";
 
 /// The dialect.
 pub struct DashScope;
@@ -74,11 +79,11 @@ fn uri(target: &Target<'_>, path: &str) -> Result<http::Uri, Error> {
 }
 
 impl Dialect for DashScope {
-    fn name(&self) -> &'static str {
-        "dashscope"
+    fn name(&self) -> &str {
+        NAME
     }
 
-    fn says(&self) -> &'static [Feature] {
+    fn says(&self) -> &[Feature] {
         &[
             Feature::Tools,
             Feature::ToolChoice,
@@ -105,7 +110,7 @@ impl Dialect for DashScope {
     fn encode(&self, ask: &Ask, target: &Target<'_>) -> Result<HttpRequest, Error> {
         let model = target.model_of(&ask.model);
         let multimodal = request::is_multimodal(ask, model, target.option("interface"))?;
-        let body = request::body(ask, model, multimodal, self.name())?;
+        let body = request::body(ask, model, multimodal, NAME)?;
         let path = if multimodal { MULTIMODAL } else { TEXT };
         self.post(path, &body, ask.stream, target)
     }
@@ -147,7 +152,7 @@ impl Dialect for DashScope {
         Ok(request)
     }
 
-    fn models(&self) -> &'static [Known] {
-        models::KNOWN
+    fn models(&self) -> Cow<'_, [Known<'_>]> {
+        Cow::Borrowed(models::KNOWN)
     }
 }

@@ -6,11 +6,16 @@ use crate::models::{Known, ListPrice};
 const SOURCE: &str = "https://help.aliyun.com/zh/model-studio/models";
 
 /// A price in thousandths of a yuan for a million tokens.
-const fn cny(prompt: u64, completion: u64) -> Option<ListPrice> {
+const fn cny(prompt: u64, completion: u64) -> Option<ListPrice<'static>> {
     Some(ListPrice { currency: "CNY", prompt: prompt * 1_000, completion: completion * 1_000 })
 }
 
-const fn text(name: &'static str, context: u64, output_max: u64, price: Option<ListPrice>) -> Known {
+const fn text(
+    name: &'static str,
+    context: u64,
+    output_max: u64,
+    price: Option<ListPrice<'static>>,
+) -> Known<'static> {
     Known {
         name,
         context,
@@ -24,16 +29,26 @@ const fn text(name: &'static str, context: u64, output_max: u64, price: Option<L
     }
 }
 
-const fn vision(name: &'static str, context: u64, output_max: u64, price: Option<ListPrice>) -> Known {
+const fn vision(
+    name: &'static str,
+    context: u64,
+    output_max: u64,
+    price: Option<ListPrice<'static>>,
+) -> Known<'static> {
     Known { vision: true, ..text(name, context, output_max, price) }
 }
 
 /// Looks, but calls no tools.
-const fn looking(name: &'static str, context: u64, output_max: u64, price: Option<ListPrice>) -> Known {
+const fn looking(
+    name: &'static str,
+    context: u64,
+    output_max: u64,
+    price: Option<ListPrice<'static>>,
+) -> Known<'static> {
     Known { tools: false, ..vision(name, context, output_max, price) }
 }
 
-const fn embedding(name: &'static str, context: u64) -> Known {
+const fn embedding(name: &'static str, context: u64) -> Known<'static> {
     Known { tools: false, ..text(name, context, 0, None) }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn is_multimodal(ask: &Ask, model: &str, interface: Option<&str>) -> 
             Ok(looks || LISTENING.iter().any(|start| model.starts_with(start)))
         }
         (Some("text"), None) => Ok(false),
-        (Some("text"), Some(what)) => Err(Error::Unsaid { what: what.into(), dialect: "dashscope" }),
+        (Some("text"), Some(what)) => Err(Error::Unsaid { what: what.into(), dialect: "dashscope".into() }),
         (None | Some("multimodal"), _) => Ok(true),
         (Some(_), _) => Err(Error::Target("its option `interface` must be text or multimodal".to_owned())),
     }
@@ -53,7 +53,7 @@ pub(super) fn body(ask: &Ask, model: &str, multimodal: bool, dialect: &'static s
 }
 
 fn parameters(ask: &Ask, multimodal: bool, dialect: &'static str) -> Result<Value, Error> {
-    let unsaid = |feature: Feature| Error::Unsaid { what: feature.into(), dialect };
+    let unsaid = |feature: Feature| Error::Unsaid { what: feature.into(), dialect: dialect.into() };
     let mut out = Map::new();
     let mut put = |name: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -170,7 +170,7 @@ fn message(message: &Message, last: bool, multimodal: bool, dialect: &'static st
 
 /// What is said: one text, or a list of parts on the multimodal path.
 fn content(parts: &[Part], multimodal: bool, dialect: &'static str) -> Result<Value, Error> {
-    let unsaid = |feature: Feature| Error::Unsaid { what: feature.into(), dialect };
+    let unsaid = |feature: Feature| Error::Unsaid { what: feature.into(), dialect: dialect.into() };
     let url = |source: &Source| source.to_url().ok_or_else(|| unsaid(Feature::UploadedFile));
     let mut said = Vec::new();
     for part in parts {

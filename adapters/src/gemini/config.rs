@@ -76,7 +76,7 @@ fn thinking(reasoning: &Reasoning, model: &str) -> Result<Value, Error> {
                 "minimal" | "low" => 1_024,
                 "medium" => 8_192,
                 "high" => 24_576,
-                _ => return Err(Error::Unsaid { what: Feature::Reasoning.into(), dialect: NAME }),
+                _ => return Err(Error::Unsaid { what: Feature::Reasoning.into(), dialect: NAME.into() }),
             };
             if generation_of(model) >= LEVELS_SINCE {
                 json!({ "includeThoughts": true, "thinkingLevel": word })

@@ -132,7 +132,7 @@ impl Contents<'_> {
 
     fn result(&self, result: &ToolResult) -> Result<Value, Error> {
         if result.parts.iter().any(|part| !matches!(part, Part::Text(_))) {
-            return Err(Error::Unsaid { what: Feature::RichResult.into(), dialect: NAME });
+            return Err(Error::Unsaid { what: Feature::RichResult.into(), dialect: NAME.into() });
         }
         let name = self.names.get(&result.id).or(result.name.as_ref()).ok_or_else(|| {
             let hint = format!("`{}` is the id of no call before it", result.id);
@@ -157,7 +157,9 @@ impl Contents<'_> {
             Source::Id(id) if id.starts_with("https://") => id.clone(),
             Source::Id(id) if id.starts_with("files/") => format!("{}/v1beta/{id}", self.base),
             // Uploaded to another provider.
-            Source::Id(_) => return Err(Error::Unsaid { what: Feature::UploadedFile.into(), dialect: NAME }),
+            Source::Id(_) => {
+                return Err(Error::Unsaid { what: Feature::UploadedFile.into(), dialect: NAME.into() });
+            }
         };
         let mut file = json!({ "fileUri": uri });
         if let Some(media_type) = media_type(&uri) {

@@ -8,6 +8,8 @@ mod media;
 mod models;
 mod stream;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -93,7 +95,7 @@ fn path_of(model: &str, does: &str) -> String {
 }
 
 impl Dialect for Gemini {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         NAME
     }
 
@@ -101,7 +103,7 @@ impl Dialect for Gemini {
         stream::usage(&serde_json::from_slice(body).ok()?)
     }
 
-    fn says(&self) -> &'static [Feature] {
+    fn says(&self) -> &[Feature] {
         &[
             Feature::Tools,
             Feature::ToolChoice,
@@ -181,8 +183,8 @@ impl Dialect for Gemini {
         Ok(request)
     }
 
-    fn models(&self) -> &'static [Known] {
-        models::GEMINI
+    fn models(&self) -> Cow<'_, [Known<'_>]> {
+        Cow::Borrowed(models::GEMINI)
     }
 }
 

@@ -7,7 +7,7 @@ const DATE: &str = "2026-10";
 
 /// A model that looks at pictures, calls tools and answers by schemas, as all that chat do; prices in cents of a US dollar
 /// for a million tokens. Where they rise with the question's length, they are those of questions up to 200,000 tokens.
-const fn chats(name: &'static str, prompt_cents: u64, completion_cents: u64) -> Known {
+const fn chats(name: &'static str, prompt_cents: u64, completion_cents: u64) -> Known<'static> {
     Known {
         name,
         context: 1_048_576,
@@ -21,7 +21,7 @@ const fn chats(name: &'static str, prompt_cents: u64, completion_cents: u64) -> 
     }
 }
 
-const fn price(prompt_cents: u64, completion_cents: u64) -> ListPrice {
+const fn price(prompt_cents: u64, completion_cents: u64) -> ListPrice<'static> {
     ListPrice { currency: "USD", prompt: prompt_cents * 10_000, completion: completion_cents * 10_000 }
 }
 

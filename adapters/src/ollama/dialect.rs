@@ -55,7 +55,7 @@ fn authorize(headers: &mut HeaderMap, target: &Target<'_>) -> Result<(), Error> 
 }
 
 impl Dialect for Ollama {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         NAME
     }
 
@@ -71,7 +71,7 @@ impl Dialect for Ollama {
         stream::usage(&serde_json::from_slice(body).ok()?)
     }
 
-    fn says(&self) -> &'static [Feature] {
+    fn says(&self) -> &[Feature] {
         &[
             Feature::Tools,
             Feature::Json,

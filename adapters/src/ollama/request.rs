@@ -211,5 +211,5 @@ fn tool_result(result: &ToolResult, names: &BTreeMap<String, String>) -> Result<
 }
 
 fn unsaid(feature: Feature) -> Error {
-    Error::Unsaid { what: feature.into(), dialect: NAME }
+    Error::Unsaid { what: feature.into(), dialect: NAME.into() }
 }

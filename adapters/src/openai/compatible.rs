@@ -36,7 +36,7 @@ pub struct Profile {
     /// What it can say of that which not every provider can.
     pub says: &'static [Feature],
     /// Its models as far as they are known.
-    pub models: &'static [Known],
+    pub models: &'static [Known<'static>],
     /// Where its operations are.
     pub place: Place,
     /// How models are told to think, by the beginning of their names; the first that fits counts.
@@ -264,7 +264,7 @@ impl Profile {
 
     /// Refuses what is finer than [features](Profile::says).
     fn refuse(&self, ask: &Ask, target: &Target<'_>) -> Result<(), Error> {
-        let unsaid = |feature: Feature| Error::Unsaid { what: feature.into(), dialect: self.name };
+        let unsaid = |feature: Feature| Error::Unsaid { what: feature.into(), dialect: self.name.into() };
         let choice = match ask.tool_choice.as_ref().filter(|_| !ask.tools.is_empty()) {
             None | Some(ToolChoice::Auto) => None,
             Some(ToolChoice::Never) => Some("none"),
@@ -348,7 +348,7 @@ pub(crate) fn key_value(secret: &str) -> Result<HeaderValue, Error> {
 }
 
 impl Dialect for Profile {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         self.name
     }
 
@@ -371,7 +371,7 @@ impl Dialect for Profile {
         self.request(&path, body, call.content_type(), call.stream, target)
     }
 
-    fn says(&self) -> &'static [Feature] {
+    fn says(&self) -> &[Feature] {
         self.says
     }
 
@@ -438,8 +438,8 @@ impl Dialect for Profile {
         Ok(request)
     }
 
-    fn models(&self) -> &'static [Known] {
-        self.models
+    fn models(&self) -> Cow<'_, [Known<'_>]> {
+        Cow::Borrowed(self.models)
     }
 
     fn usage(&self, body: &[u8]) -> Option<crate::usage::Usage> {

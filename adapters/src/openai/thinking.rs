@@ -92,7 +92,7 @@ impl Thinking {
 }
 
 fn unsaid(dialect: &'static str) -> Error {
-    Error::Unsaid { what: Feature::Reasoning.into(), dialect }
+    Error::Unsaid { what: Feature::Reasoning.into(), dialect: dialect.into() }
 }
 
 /// A word as a budget: the bounds by which budgets become words elsewhere. More than those is as much as the model likes.

@@ -11,6 +11,8 @@ mod models;
 mod request;
 mod token;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
@@ -27,6 +29,9 @@ use crate::query::encoded;
 
 /// What the paths of all models begin with.
 const WORKSHOP: &str = "/rpc/2.0/ai_custom/v1/wenxinworkshop";
+
+/// What configuration calls it.
+const NAME: &str = "qianfan-v1";
 
 /// The dialect.
 pub struct Qianfan;
@@ -57,11 +62,11 @@ impl Qianfan {
 }
 
 impl Dialect for Qianfan {
-    fn name(&self) -> &'static str {
-        "qianfan-v1"
+    fn name(&self) -> &str {
+        NAME
     }
 
-    fn says(&self) -> &'static [Feature] {
+    fn says(&self) -> &[Feature] {
         &[
             Feature::Tools,
             Feature::ToolChoice,
@@ -77,7 +82,7 @@ impl Dialect for Qianfan {
 
     fn encode(&self, ask: &Ask, target: &Target<'_>) -> Result<HttpRequest, Error> {
         let endpoint = endpoints::chat(target.model_of(&ask.model));
-        let body = request::body(ask, self.name())?;
+        let body = request::body(ask, NAME)?;
         self.post(&format!("/chat/{}", encoded(endpoint)), &body, ask.stream, target)
     }
 
@@ -91,7 +96,7 @@ impl Dialect for Qianfan {
 
     fn embed(&self, ask: &embed::Ask, target: &Target<'_>) -> Result<HttpRequest, Error> {
         if ask.dimensions.is_some() {
-            return Err(Error::unsaid("dimensions", self.name()));
+            return Err(Error::unsaid("dimensions", NAME));
         }
         let mut body = json!({ "input": ask.inputs });
         if let Some(user) = &ask.user {
@@ -136,7 +141,7 @@ impl Dialect for Qianfan {
         token::read(body)
     }
 
-    fn models(&self) -> &'static [Known] {
-        models::KNOWN
+    fn models(&self) -> Cow<'_, [Known<'_>]> {
+        Cow::Borrowed(models::KNOWN)
     }
 }

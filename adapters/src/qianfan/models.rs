@@ -6,7 +6,7 @@ use crate::models::{Known, ListPrice};
 const SOURCE: &str = "https://cloud.baidu.com/doc/WENXINWORKSHOP/s/hlrk4akp7";
 
 /// A price in thousandths of a yuan for a million tokens.
-const fn cny(prompt: u64, completion: u64) -> Option<ListPrice> {
+const fn cny(prompt: u64, completion: u64) -> Option<ListPrice<'static>> {
     Some(ListPrice { currency: "CNY", prompt: prompt * 1_000, completion: completion * 1_000 })
 }
 
@@ -15,8 +15,8 @@ const fn row(
     context: u64,
     output_max: u64,
     tools: bool,
-    price: Option<ListPrice>,
-) -> Known {
+    price: Option<ListPrice<'static>>,
+) -> Known<'static> {
     Known {
         name,
         context,

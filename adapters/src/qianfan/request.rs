@@ -37,7 +37,7 @@ pub(super) fn body(ask: &Ask, dialect: &'static str) -> Result<Value, Error> {
         None => {}
         Some(Format::Json) => put("response_format", Some("json_object".into())),
         Some(Format::Schema { .. }) => {
-            return Err(Error::Unsaid { what: Feature::JsonSchema.into(), dialect });
+            return Err(Error::Unsaid { what: Feature::JsonSchema.into(), dialect: dialect.into() });
         }
     }
     put("user_id", ask.user.clone().map(Value::from));
@@ -46,7 +46,7 @@ pub(super) fn body(ask: &Ask, dialect: &'static str) -> Result<Value, Error> {
         // Has no word; without functions it cannot call one.
         Some(ToolChoice::Never) => {}
         Some(ToolChoice::Required) => {
-            return Err(Error::Unsaid { what: Feature::ToolChoice.into(), dialect });
+            return Err(Error::Unsaid { what: Feature::ToolChoice.into(), dialect: dialect.into() });
         }
         choice => {
             put("functions", Some(ask.tools.iter().map(function).collect()));
@@ -89,7 +89,9 @@ fn messages(turns: &[Message], dialect: &'static str) -> Result<Vec<Value>, Erro
         out.push(turn(message, &turns[..n], dialect)?);
     }
     match turns.last().map(|last| last.role) {
-        Some(Role::Assistant) => Err(Error::Unsaid { what: Feature::Prefill.into(), dialect }),
+        Some(Role::Assistant) => {
+            Err(Error::Unsaid { what: Feature::Prefill.into(), dialect: dialect.into() })
+        }
         None => Err(Error::unsaid("messages", dialect)),
         Some(_) => Ok(out),
     }
@@ -156,7 +158,7 @@ fn said(message: &Message, parts: &[Part], dialect: &'static str) -> Result<Stri
             Part::File { .. } => Feature::File,
             Part::ToolResult(_) => return Err(Error::unsaid("messages.content", dialect)),
         };
-        return Err(Error::Unsaid { what: what.into(), dialect });
+        return Err(Error::Unsaid { what: what.into(), dialect: dialect.into() });
     }
     Ok(text)
 }

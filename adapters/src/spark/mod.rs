@@ -14,6 +14,8 @@ mod models;
 mod request;
 mod sign;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::HeaderMap;
 
@@ -22,6 +24,9 @@ use crate::chat::{Answer, Ask, Feature};
 use crate::dialect::{Decoder, Dialect, Refusal};
 use crate::models::Known;
 
+/// What configuration calls it.
+const NAME: &str = "spark-ws";
+
 /// The dialect.
 pub struct Spark;
 
@@ -29,11 +34,11 @@ pub struct Spark;
 pub static SPARK: Spark = Spark;
 
 impl Dialect for Spark {
-    fn name(&self) -> &'static str {
-        "spark-ws"
+    fn name(&self) -> &str {
+        NAME
     }
 
-    fn says(&self) -> &'static [Feature] {
+    fn says(&self) -> &[Feature] {
         &[
             Feature::Tools,
             Feature::ToolChoice,
@@ -49,7 +54,7 @@ impl Dialect for Spark {
 
     fn encode(&self, ask: &Ask, target: &Target<'_>) -> Result<HttpRequest, Error> {
         let place = models::place(target, target.model_of(&ask.model));
-        let body = request::body(ask, target, &place, self.name())?;
+        let body = request::body(ask, target, &place, NAME)?;
         let mut request = http::Request::new(Bytes::from(body.to_string()));
         *request.uri_mut() = sign::address(target, place.path, sign::Scheme::Socket)?;
         Ok(request)
@@ -82,7 +87,7 @@ impl Dialect for Spark {
         Ok(request)
     }
 
-    fn models(&self) -> &'static [Known] {
-        models::KNOWN
+    fn models(&self) -> Cow<'_, [Known<'_>]> {
+        Cow::Borrowed(models::KNOWN)
     }
 }

@@ -57,7 +57,7 @@ pub(super) fn place<'a>(target: &Target<'a>, model: &'a str) -> Place<'a> {
     Place { domain: target.option("domain").unwrap_or(place.domain), ..place }
 }
 
-const fn row(name: &'static str, context: u64, output_max: u64, tools: bool) -> Known {
+const fn row(name: &'static str, context: u64, output_max: u64, tools: bool) -> Known<'static> {
     Known {
         name,
         context,

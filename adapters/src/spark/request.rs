@@ -42,7 +42,7 @@ pub(super) fn body(
             payload["functions"] = json!({ "text": functions });
         }
         Some(ToolChoice::Required | ToolChoice::Named(_)) => {
-            return Err(Error::Unsaid { what: Feature::ToolChoice.into(), dialect });
+            return Err(Error::Unsaid { what: Feature::ToolChoice.into(), dialect: dialect.into() });
         }
     }
     let chat = chat(ask, place, dialect)?;
@@ -65,7 +65,7 @@ fn chat(ask: &Ask, place: &Place<'_>, dialect: &'static str) -> Result<Value, Er
     // Only the models that think know these.
     for feature in [Feature::TopP, Feature::PresencePenalty, Feature::FrequencyPenalty] {
         if !place.thinks && ask.uses(feature) {
-            return Err(Error::Unsaid { what: feature.into(), dialect });
+            return Err(Error::Unsaid { what: feature.into(), dialect: dialect.into() });
         }
     }
     if place.thinks {
@@ -99,7 +99,9 @@ fn texts(messages: &[Message], dialect: &'static str) -> Result<Vec<Value>, Erro
         out.push(json!({ "role": role, "content": said(message, dialect)? }));
     }
     match turns.last().map(|last| last.role) {
-        Some(Role::Assistant) => Err(Error::Unsaid { what: Feature::Prefill.into(), dialect }),
+        Some(Role::Assistant) => {
+            Err(Error::Unsaid { what: Feature::Prefill.into(), dialect: dialect.into() })
+        }
         None => Err(Error::unsaid("messages", dialect)),
         Some(_) => Ok(out),
     }
@@ -123,7 +125,7 @@ fn said(message: &Message, dialect: &'static str) -> Result<String, Error> {
             Part::Audio(_) => Feature::Audio,
             Part::File { .. } => Feature::File,
         };
-        return Err(Error::Unsaid { what: what.into(), dialect });
+        return Err(Error::Unsaid { what: what.into(), dialect: dialect.into() });
     }
     Ok(text)
 }

@@ -84,11 +84,11 @@ fn texts_become_vectors() {
 
 #[test]
 fn models_are_known_by_the_beginning_of_their_names() {
-    let price = |model| find(DASHSCOPE.models(), model).and_then(|known| known.price).unwrap();
+    let price = |model| find(&DASHSCOPE.models(), model).and_then(|known| known.price).unwrap();
     assert_eq!(price("qwen-max-latest").completion, 9_600_000);
     assert_eq!(price("qwen3-max").prompt, 3_200_000);
-    assert!(find(DASHSCOPE.models(), "qwen3-vl-plus-2025-09-23").unwrap().vision);
-    assert!(!find(DASHSCOPE.models(), "qwen3-32b").unwrap().vision);
+    assert!(find(&DASHSCOPE.models(), "qwen3-vl-plus-2025-09-23").unwrap().vision);
+    assert!(!find(&DASHSCOPE.models(), "qwen3-32b").unwrap().vision);
 }
 
 #[test]

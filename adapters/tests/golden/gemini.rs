@@ -126,7 +126,7 @@ fn texts_become_vectors() {
 #[test]
 fn models_are_known_with_their_prices() {
     let table = named("gemini").unwrap().models();
-    let price = |model: &str| adapters::models::find(table, model).and_then(|known| known.price);
+    let price = |model: &str| adapters::models::find(&table, model).and_then(|known| known.price);
     assert_eq!(price("gemini-2.5-flash-lite").unwrap().completion, 400_000);
     assert_eq!(price("gemini-2.5-flash-preview-09-2025").unwrap().prompt, 300_000);
     assert_eq!(price("gemini-3.1-pro-preview").unwrap().completion, 12_000_000);

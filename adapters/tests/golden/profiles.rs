@@ -50,7 +50,7 @@ fn errors_are_classified_by_the_providers_own_codes() {
 #[test]
 fn every_model_is_known_with_a_source() {
     for (name, _) in PROFILES {
-        for model in named(name).unwrap().models() {
+        for model in named(name).unwrap().models().iter() {
             assert!(model.context > 0 && model.output_max <= model.context, "{}", model.name);
             assert!(model.source.starts_with("https://") && model.date.len() == 7, "{}", model.name);
         }

@@ -118,7 +118,7 @@ fn texts_become_vectors() {
 
 #[test]
 fn prices_are_known() {
-    let price = find(QIANFAN_V1.models(), "ERNIE-4.0-8K-Latest").and_then(|known| known.price).unwrap();
+    let price = find(&QIANFAN_V1.models(), "ERNIE-4.0-8K-Latest").and_then(|known| known.price).unwrap();
     assert_eq!((price.currency, price.prompt, price.completion), ("CNY", 30_000_000, 90_000_000));
 }
 
