@@ -8,6 +8,7 @@ pub mod call;
 pub mod chat;
 pub mod client;
 pub mod dashscope;
+pub mod declared;
 pub mod dialect;
 pub mod embed;
 pub mod envelope;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::chat::{ChunkDecoder, body, decode};
 use super::rule::Rule;
@@ -402,17 +402,7 @@ impl Dialect for Profile {
             return Err(Error::cannot("embeddings", self.name));
         }
         let model = target.model_of(&ask.model);
-        let mut body = json!({
-            "model": model,
-            "input": ask.inputs,
-            "encoding_format": "float",
-        });
-        if let Some(dimensions) = ask.dimensions {
-            body["dimensions"] = dimensions.into();
-        }
-        if let Some(user) = &ask.user {
-            body["user"] = user.as_str().into();
-        }
+        let body = super::embed_body(ask, model);
         let path = self.path(model, "/embeddings", target);
         self.request(&path, body.to_string().into(), JSON, false, target)
     }

@@ -73,8 +73,24 @@ fn in_base64(vector: &[f32]) -> Value {
     STANDARD.encode(bytes).into()
 }
 
+/// Texts as they are put to servers that speak OpenAI's dialect.
+pub(crate) fn body(ask: &Ask, model: &str) -> Value {
+    let mut body = json!({
+        "model": model,
+        "input": ask.inputs,
+        "encoding_format": "float",
+    });
+    if let Some(dimensions) = ask.dimensions {
+        body["dimensions"] = dimensions.into();
+    }
+    if let Some(user) = &ask.user {
+        body["user"] = user.as_str().into();
+    }
+    body
+}
+
 /// An answer of a server that speaks OpenAI's dialect, in the order of the questions.
-pub(super) fn read(body: &[u8]) -> Result<Answer, Refusal> {
+pub(crate) fn read(body: &[u8]) -> Result<Answer, Refusal> {
     let value: Value = serde_json::from_slice(body)
         .map_err(|error| Refusal::nonsense(&format!("it is no JSON: {error}")))?;
     let Some(data) = value["data"].as_array() else {

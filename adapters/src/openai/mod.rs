@@ -21,6 +21,7 @@ pub(crate) use classify::retry_after;
 pub use compatible::{COMPATIBLE, OPENAI, Profile};
 pub use completions::Completions;
 pub use embeddings::Embeddings;
+pub(crate) use embeddings::{body as embed_body, read as embedded};
 pub use error_body::{ErrorBody, error_body, error_event, read_error};
 pub use rule::Rule;
 pub use stream::{DONE, Decoder, EVENT_LEN_MAX, Ending, Event, complete_len};

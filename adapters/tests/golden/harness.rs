@@ -3,14 +3,25 @@
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use adapters::chat::{Ask, Collector, Event};
 use adapters::client::{self, About};
-use adapters::dialect::{Dialect, named};
+use adapters::declared::{Declared, shipped};
+use adapters::dialect::{Dialect, Spoken, named};
 use adapters::{Call, HttpRequest, Operation, Target};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
+
+/// A dialect that the program knows, or that was declared and comes with it.
+pub(crate) fn dialect(name: &str) -> Spoken {
+    if let Some(known) = named(name) {
+        return Spoken::Known(known);
+    }
+    let (_, text) = shipped().iter().find(|(known, _)| *known == name).unwrap();
+    Spoken::Declared(Arc::new(Declared::parse(text).unwrap_or_else(|e| panic!("{name}: {e}"))))
+}
 
 /// What ids and times are in expectations.
 pub(crate) fn about() -> About {
@@ -79,7 +90,7 @@ pub(crate) fn pretty(body: &[u8]) -> String {
 
 /// `*.ask.json` are bodies of OpenAI's clients: each must become the request in `*.request`.
 pub(crate) fn requests(name: &str, target: &Target<'_>) {
-    let dialect = named(name).unwrap();
+    let dialect = &*dialect(name);
     for case in files(name, ".ask.json") {
         if case.to_string_lossy().contains("bad_") {
             continue;
@@ -96,14 +107,14 @@ pub(crate) fn requests(name: &str, target: &Target<'_>) {
 
 /// `*.answer.json` are a provider's whole answers: each must become what `*.told` says.
 pub(crate) fn answers(name: &str) {
-    let dialect = named(name).unwrap();
+    let dialect = &*dialect(name);
     for case in files(name, ".answer.json") {
         let text = format!("{:#?}\n", dialect.decode(&read(&case)));
         expect(&case, "told", &text);
     }
 }
 
-fn decode<'a>(dialect: &dyn Dialect, pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Event> {
+pub(crate) fn decode<'a>(dialect: &dyn Dialect, pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Event> {
     let (mut decoder, mut events) = (dialect.decoder(), Vec::new());
     for piece in pieces {
         decoder.push(piece, &mut events);
@@ -114,7 +125,7 @@ fn decode<'a>(dialect: &dyn Dialect, pieces: impl IntoIterator<Item = &'a [u8]>)
 
 /// `*.stream` are a provider's answers in pieces: each must give the events in `*.events`, the same however it is cut.
 pub(crate) fn streams(name: &str) {
-    let dialect = named(name).unwrap();
+    let dialect = &*dialect(name);
     for case in files(name, ".stream") {
         let bytes = read(&case);
         let whole = decode(dialect, [bytes.as_slice()]);
@@ -139,7 +150,7 @@ pub(crate) fn streams(name: &str) {
 
 /// `errors.json` are a provider's refusals, and what each means.
 pub(crate) fn errors(name: &str) {
-    let dialect = named(name).unwrap();
+    let dialect = &*dialect(name);
     let path = folder(name).join("errors.json");
     let cases: Vec<Value> = serde_json::from_slice(&read(&path)).unwrap();
     assert!(!cases.is_empty());
@@ -179,7 +190,7 @@ pub(crate) fn client_asks(name: &str, operation: Operation) {
 
 /// Streams of one provider as clients of an operation get them: `<name>/<case>.<operation>.sent`, and the same answers whole.
 pub(crate) fn client_answers(name: &str, operation: Operation, dialect: &str, body: &str) {
-    let from = named(dialect).unwrap();
+    let from = &*self::dialect(dialect);
     let speaks = client::of(operation).unwrap();
     let ask = ask(operation, body.as_bytes());
     for case in files(dialect, ".stream") {

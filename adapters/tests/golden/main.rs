@@ -6,6 +6,8 @@
 mod anthropic;
 mod completions;
 mod dashscope;
+mod declared;
+mod declared_random;
 mod envelope;
 mod gemini;
 mod harness;
