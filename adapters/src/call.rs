@@ -107,13 +107,13 @@ impl Error {
     }
 
     /// A target of this dialect has no word for a field.
-    pub fn unsaid(field: impl Into<String>, dialect: impl Into<Cow<'static, str>>) -> Self {
-        Error::Unsaid { what: Unsaid::Field(field.into()), dialect: dialect.into() }
+    pub fn unsaid(field: impl Into<String>, dialect: &str) -> Self {
+        Error::Unsaid { what: Unsaid::Field(field.into()), dialect: Cow::Owned(dialect.to_owned()) }
     }
 
     /// A target of this dialect does not do that at all.
-    pub fn cannot(what: &'static str, dialect: impl Into<Cow<'static, str>>) -> Self {
-        Error::Cannot { what, dialect: dialect.into() }
+    pub fn cannot(what: &'static str, dialect: &str) -> Self {
+        Error::Cannot { what, dialect: Cow::Owned(dialect.to_owned()) }
     }
 
     /// What it says to a client of this protocol.

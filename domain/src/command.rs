@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{DeploymentId, KeyId, Millis, RequestId};
 use crate::tables::{
-    config, deployment, key, level, limit, model, node, price, provider, restore, rotation, secret, setting,
-    token,
+    adapter, config, deployment, key, level, limit, model, node, price, provider, restore, rotation, secret,
+    setting, token,
 };
 
 /// The feature level of this program: it understands every command up to it. See [`level`].
@@ -69,6 +69,8 @@ pub enum Command {
     Rotation(rotation::Command),
     /// What models cost.
     Price(price::Command),
+    /// Declared dialects.
+    Adapter(adapter::Command),
 }
 
 impl Command {
@@ -85,6 +87,7 @@ impl Command {
             Command::Limit(c) => c.level(),
             Command::Rotation(_) => rotation::LEVEL,
             Command::Price(_) => price::LEVEL,
+            Command::Adapter(_) => adapter::LEVEL,
             Command::Level(level::Command::Raise(to)) => *to,
         }
     }
@@ -112,6 +115,7 @@ impl Command {
             Command::Limit(_) => "limit",
             Command::Rotation(_) => "rotation",
             Command::Price(_) => "price",
+            Command::Adapter(_) => "adapter",
         }
     }
 }
@@ -176,6 +180,9 @@ pub enum Reject {
     /// Of what models cost.
     #[error(transparent)]
     Price(#[from] price::Reject),
+    /// Of declared dialects.
+    #[error(transparent)]
+    Adapter(#[from] adapter::Reject),
     /// The client's key stands for another request.
     #[error("this Idempotency-Key was used for another request: use a new key for a new request")]
     KeyReused,
@@ -217,6 +224,7 @@ impl Reject {
             Reject::Limit(r) => r.class(),
             Reject::Rotation(r) => r.class(),
             Reject::Price(r) => r.class(),
+            Reject::Adapter(r) => r.class(),
             Reject::Level(r) => r.class(),
             Reject::Config(r) => r.class(),
             Reject::Restore(r) => r.class(),

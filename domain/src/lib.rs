@@ -24,7 +24,7 @@ pub use money::Money;
 pub use state::State;
 pub use table::{Change, Changes, Table};
 pub use tables::{
-    config, deployment, event, key, level, limit, model, node, price, provider, restore, rotation, secret,
-    setting, token,
+    adapter, config, deployment, event, key, level, limit, model, node, price, provider, restore, rotation,
+    secret, setting, token,
 };
 pub use view::{Health, Liveness, View};

@@ -55,6 +55,12 @@ pub const LIMIT_MONEY_MAX: u64 = 1_000_000_000_000_000;
 pub const PRICE_MAX: u64 = 1_000_000_000_000;
 /// Models that may have a price.
 pub const PRICES_MAX: usize = 10_000;
+/// Bytes of a declared dialect.
+pub const ADAPTER_LEN_MAX: usize = 32 * 1024;
+/// Versions of a declared dialect that are kept; the oldest go first.
+pub const ADAPTER_VERSIONS_MAX: usize = 10;
+/// Dialects that may be declared.
+pub const ADAPTERS_MAX: usize = 100;
 /// The shortest window of a limit.
 pub const LIMIT_WINDOW_MIN_MS: Millis = 1_000;
 /// The longest window of a limit.

@@ -9,8 +9,8 @@ use crate::ids::{DeploymentId, Epoch, KeyId, Millis, ProviderName, RequestId};
 use crate::limits::{REQUEST_AGE_MAX_MS, REQUESTS_MAX};
 use crate::table::{Changes, LoadError, Row, Table};
 use crate::tables::{
-    Context, config, deployment, event, key, level, limit, model, node, price, provider, restore, rotation,
-    secret, setting, token,
+    Context, adapter, config, deployment, event, key, level, limit, model, node, price, provider, restore,
+    rotation, secret, setting, token,
 };
 
 /// Request ids dropped at most with one command: the window shrinks gradually, never in one long step.
@@ -81,6 +81,8 @@ pub struct State {
     pub limit_leases: Table<limit::Lease>,
     /// What models cost, by name.
     pub prices: Table<price::Price>,
+    /// Declared dialects, by name.
+    pub adapters: Table<adapter::Adapter>,
     /// Which keys are in use and which are being replaced, by kind.
     pub rotations: Table<rotation::Rotation>,
     /// Which of them each node has taken in, by node.
@@ -142,6 +144,7 @@ impl State {
             Command::Limit(c) => limit::apply(self, c, ctx),
             Command::Rotation(c) => rotation::apply(self, c, ctx),
             Command::Price(c) => price::apply(self, c, ctx),
+            Command::Adapter(c) => adapter::apply(self, c, ctx),
         }
     }
 
@@ -178,6 +181,7 @@ impl State {
             limit::Counter::TABLE => self.limit_counters.load(key, value),
             limit::Lease::TABLE => self.limit_leases.load(key, value),
             price::Price::TABLE => self.prices.load(key, value),
+            adapter::Adapter::TABLE => self.adapters.load(key, value),
             rotation::Rotation::TABLE => self.rotations.load(key, value),
             rotation::Holding::TABLE => self.holdings.load(key, value),
             Remembered::TABLE => self.requests.load(key, value),

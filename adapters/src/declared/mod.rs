@@ -26,7 +26,7 @@ pub use declaration::{
 pub use speak::Declared;
 
 /// Bytes of a declaration at most.
-pub const DECLARATION_LEN_MAX: usize = 64 * 1024;
+pub const DECLARATION_LEN_MAX: usize = 32 * 1024;
 
 /// What is wrong with a declaration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -41,7 +41,7 @@ impl Shape {
 }
 
 /// A part of a message or of a tool's result.
-static PART: Shape = Object(&[
+const PART: Shape = Object(&[
     ("kind", Leaf),
     ("text", Leaf),
     ("url", Leaf),
@@ -53,10 +53,10 @@ static PART: Shape = Object(&[
 ]);
 
 /// A call of a tool.
-static CALL: Shape = Object(&[("index", Leaf), ("id", Leaf), ("name", Leaf), ("arguments", Leaf)]);
+const CALL: Shape = Object(&[("index", Leaf), ("id", Leaf), ("name", Leaf), ("arguments", Leaf)]);
 
 /// A message.
-static MESSAGE: Shape = Object(&[
+const MESSAGE: Shape = Object(&[
     ("role", Leaf),
     ("speaker", Leaf),
     ("text", Leaf),
@@ -70,10 +70,10 @@ static MESSAGE: Shape = Object(&[
 ]);
 
 /// A tool.
-static TOOL: Shape = Object(&[("name", Leaf), ("description", Leaf), ("parameters", Any), ("strict", Leaf)]);
+const TOOL: Shape = Object(&[("name", Leaf), ("description", Leaf), ("parameters", Any), ("strict", Leaf)]);
 
 /// A chat's question.
-pub(super) static CHAT: Shape = Object(&[
+pub(super) const CHAT: &Shape = &Object(&[
     ("model", Leaf),
     ("messages", List(&MESSAGE)),
     ("system", Leaf),
@@ -106,7 +106,7 @@ pub(super) static CHAT: Shape = Object(&[
 ]);
 
 /// Texts that are to become vectors.
-pub(super) static EMBEDDINGS: Shape = Object(&[
+pub(super) const EMBEDDINGS: &Shape = &Object(&[
     ("model", Leaf),
     ("inputs", List(&Leaf)),
     ("dimensions", Leaf),

@@ -176,7 +176,7 @@ impl Chat {
             stream_at: stream_at
                 .map(|place| door.address(place, "chat.stream_at", Method::POST))
                 .transpose()?,
-            told: Told::new(&said.request, &shape::CHAT, door, "chat.request")?,
+            told: Told::new(&said.request, shape::CHAT, door, "chat.request")?,
             reader: match &said.answer {
                 declaration::Answer::Openai => None,
                 declaration::Answer::Paths(paths) => {
@@ -199,7 +199,7 @@ impl Embeddings {
     fn new(said: &declaration::Embeddings, door: &Door) -> Result<Self, Wrong> {
         Ok(Self {
             at: door.address(&said.at, "embeddings.at", Method::POST)?,
-            told: Told::new(&said.request, &shape::EMBEDDINGS, door, "embeddings.request")?,
+            told: Told::new(&said.request, shape::EMBEDDINGS, door, "embeddings.request")?,
             vectors: Vectors::new(&said.answer, "embeddings.answer")?,
         })
     }

@@ -108,6 +108,8 @@ kinds! {
     CertificateRenewed = "certificate_renewed",
     /// What a model costs was set or taken away.
     PriceChanged = "price_changed",
+    /// A declared dialect was put, went back to another version, or was taken away.
+    AdapterChanged = "adapter_changed",
 }
 
 /// Something that happened.

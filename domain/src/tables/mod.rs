@@ -1,6 +1,7 @@
 //! One module per replicated table: its row, its commands, why they may be refused, and how they are applied.
 //! Only [`crate::State::apply`] calls these `apply` functions.
 
+pub mod adapter;
 pub mod config;
 pub mod deployment;
 pub mod event;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::adapter::Adapter;
 use super::config::Value;
 use super::deployment::Deployment;
 use super::key::Key;
@@ -15,7 +16,9 @@ use super::price::Price;
 use super::provider::{Kind, Provider};
 use super::secret::Secret;
 use super::setting::Setting;
-use super::{Context, config, deployment, key, limit, model, price, provider, rotation, secret, setting};
+use super::{
+    Context, adapter, config, deployment, key, limit, model, price, provider, rotation, secret, setting,
+};
 use crate::State;
 use crate::command::{Outcome, RejectClass, Reply};
 use crate::ids::{KeyId, Millis};
@@ -46,6 +49,7 @@ impl RawRow {
     pub fn level(&self) -> u16 {
         match self.key.split_first() {
             Some((&Price::TABLE, _)) => price::LEVEL,
+            Some((&Adapter::TABLE, _)) => adapter::LEVEL,
             Some((&Provider::TABLE, key)) => {
                 open::<Provider>(key, &self.value).map_or(LEVEL, |(_, provider)| LEVEL.max(provider.level()))
             }
@@ -94,6 +98,7 @@ pub fn fate(table: u8) -> Option<Fate> {
         Value::TABLE => Some(Fate::Kept("config")),
         Setting::TABLE => Some(Fate::Kept("settings")),
         Price::TABLE => Some(Fate::Kept("prices")),
+        Adapter::TABLE => Some(Fate::Kept("adapters")),
         // What limits' windows have given out is the old cluster's.
         Counter::TABLE | Lease::TABLE => Some(Fate::Left),
         // Nodes, join tokens (they pin the old authority), wraps, remembered requests, the clock, removed nodes, events, restores.
@@ -116,6 +121,7 @@ pub fn page(state: &State, after: &[u8], bytes: usize) -> Vec<RawRow> {
     page.take(&state.config, |row| Some(row.clone()));
     page.take(&state.settings, |row| setting::is_kept(row).then(|| row.clone()));
     page.take(&state.prices, |row| Some(row.clone()));
+    page.take(&state.adapters, |row| Some(row.clone()));
     page.rows
 }
 
@@ -169,6 +175,7 @@ pub fn occupied(state: &State) -> Option<String> {
         (state.config.len(), "configuration values"),
         (state.settings.len(), "settings"),
         (state.prices.len(), "prices"),
+        (state.adapters.len(), "adapters"),
     ];
     let found: Vec<String> =
         kinds.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
@@ -340,6 +347,7 @@ fn clear(state: &mut State, ctx: &mut Context<'_>) {
     state.config.clear(ctx.out);
     state.settings.clear(ctx.out);
     state.prices.clear(ctx.out);
+    state.adapters.clear(ctx.out);
     state.limit_counters.clear(ctx.out);
     state.limit_leases.clear(ctx.out);
     state.config_bytes = 0;
@@ -421,6 +429,7 @@ fn put(state: &mut State, row: &RawRow, base: u64, ctx: &mut Context<'_>) -> Res
         Secret::TABLE => secret::restore(state, open(key, &row.value).map_err(unreadable)?, ctx),
         Setting::TABLE => setting::restore(state, open(key, &row.value).map_err(unreadable)?, ctx),
         Price::TABLE => price::restore(state, open(key, &row.value).map_err(unreadable)?, ctx),
+        Adapter::TABLE => adapter::restore(state, open(key, &row.value).map_err(unreadable)?, ctx),
         Value::TABLE => config::restore(state, open(key, &row.value).map_err(unreadable)?, base, ctx),
         _ => Err("this version restores no such table: start the version that made the backup".to_owned()),
     }

@@ -1,5 +1,6 @@
 //! Decisions and tables from the outside: commands in, tables and moves out.
 
+mod adapters;
 mod config;
 mod effort;
 mod events;
