@@ -17,6 +17,9 @@ use crate::frames::{FRAME_LEN_MAX, Lines, Sse};
 /// Readers, kinds and words at most, each.
 const ENTRIES_MAX: usize = 32;
 
+/// Bytes of what tells calls apart, at most.
+const KEY_LEN_MAX: usize = 256;
+
 /// How pieces are read.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -293,7 +296,7 @@ impl Progress {
     ) -> Result<(), Refusal> {
         // Digits alone are the provider's indices; a call without one is told apart by its place.
         let key = reader.index.word(value, root).unwrap_or_else(|| format!("#{}", self.calls.len()));
-        if !self.calls.contains_key(&key) && self.calls.len() >= CALLS_MAX {
+        if key.len() > KEY_LEN_MAX || (!self.calls.contains_key(&key) && self.calls.len() >= CALLS_MAX) {
             return Err(Refusal::nonsense("it calls more tools than there can be"));
         }
         let call = self.calls.entry(key).or_default();

@@ -284,3 +284,54 @@ fn the_example_of_the_documents_is_asked_and_understood() {
     let cut = harness::decode(&dialect, [&stream[..30]]);
     assert!(!format!("{cut:?}").contains("Done"));
 }
+
+#[test]
+fn a_provider_that_is_nearly_like_openai_is_declared_by_what_differs() {
+    let declaration = json!({
+        "name": "nearly",
+        "base": "https://nearly.example.com/v1",
+        "auth": [{ "header": "api-key", "value": "${secret}", "optional": true }],
+        "chat": {
+            "at": { "path": "/chat", "query": { "v": "2" } },
+            "request": { "openai": { "output_max": "max_len", "rules": [
+                { "move": { "from": "max_len", "to": "limits.max" } },
+                { "clamp": { "at": "temperature", "min": 0.1, "max": 1 } },
+                { "drop": "stream_options" },
+                { "set": { "at": "limits.safe", "value": true } },
+            ] } },
+            "answer": "openai",
+            "stream": "openai",
+        },
+        "probe": { "path": "/models" },
+        "says": ["temperature", "tools"],
+    });
+    let dialect = Declared::parse(&declaration.to_string()).unwrap();
+    let ask = harness::ask(
+        Operation::Chat,
+        br#"{"model":"m","stream":true,"max_tokens":9,"temperature":2,"messages":[{"role":"user","content":"hi"}]}"#,
+    );
+    let request = dialect.encode(&ask, &Target::at("https://x/v1")).unwrap();
+    assert_eq!(request.uri(), "https://x/v1/chat?v=2");
+    assert!(!request.headers().contains_key("api-key"));
+    let want = json!({
+        "model": "m",
+        "messages": [{ "role": "user", "content": "hi" }],
+        "temperature": 1.0,
+        "stream": true,
+        "limits": { "max": 9, "safe": true },
+    });
+    assert_eq!(serde_json::from_slice::<Value>(request.body()).unwrap(), want);
+    let known = harness::dialect("compatible");
+    for case in harness::files("compatible", ".answer.json") {
+        let body = harness::read(&case);
+        assert_eq!(dialect.decode(&body), known.decode(&body), "{}", case.display());
+    }
+    for case in harness::files("compatible", ".stream") {
+        let bytes = harness::read(&case);
+        let read = |dialect: &dyn Dialect| harness::decode(dialect, [bytes.as_slice()]);
+        assert_eq!(read(&dialect), read(&*known), "{}", case.display());
+    }
+    let mut dropped = declaration;
+    dropped["chat"]["request"]["openai"]["rules"][2] = json!({ "drop": "tools" });
+    assert_eq!(Declared::parse(&dropped.to_string()).unwrap_err().field, "says[1]");
+}
