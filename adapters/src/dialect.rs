@@ -33,7 +33,7 @@ pub trait Dialect: Send + Sync {
     /// When the target's address or key cannot be put into a request.
     fn pass(&self, call: &Call, target: &Target<'_>) -> Result<HttpRequest, Error> {
         let _ = target;
-        Err(Error::cannot(call.operation.as_str(), self.name().to_owned()))
+        Err(Error::cannot(call.operation.as_str(), self.name()))
     }
 
     /// Whether a whole answer that passes as it is looks like one. It is not read: what must be in it is looked for.
@@ -88,7 +88,7 @@ pub trait Dialect: Send + Sync {
     /// As [`Dialect::encode`].
     fn embed(&self, ask: &embed::Ask, target: &Target<'_>) -> Result<HttpRequest, Error> {
         let (_, _) = (ask, target);
-        Err(Error::cannot("embeddings", self.name().to_owned()))
+        Err(Error::cannot("embeddings", self.name()))
     }
 
     /// The embeddings in a body that came with a success.
@@ -275,7 +275,7 @@ fn contains(bytes: &[u8], what: &[u8]) -> bool {
 /// When there is one.
 pub fn check(ask: &Ask, dialect: &dyn Dialect) -> Result<(), Error> {
     if let Some((param, _)) = ask.rest.first() {
-        return Err(Error::unsaid(param.clone(), dialect.name().to_owned()));
+        return Err(Error::unsaid(param.clone(), dialect.name()));
     }
     let says = dialect.says();
     match Feature::ALL.iter().find(|feature| !says.contains(feature) && ask.uses(**feature)) {

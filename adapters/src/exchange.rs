@@ -59,11 +59,11 @@ impl Exchange {
             && let Some(task) = Task::of(call)?
         {
             if let Some(path) = task.rest().first() {
-                return Err(Error::unsaid(path.as_str(), dialect.name().to_owned()));
+                return Err(Error::unsaid(path.as_str(), dialect.name()));
             }
             Way::Task(task)
         } else {
-            return Err(Error::cannot(operation.as_str(), dialect.name().to_owned()));
+            return Err(Error::cannot(operation.as_str(), dialect.name()));
         };
         Ok(Self { operation, dialect: dialect.clone(), way })
     }
@@ -108,9 +108,9 @@ impl Exchange {
             Way::Embed(_, ask) => self.dialect.embed(ask, target),
             Way::Task(task) => match self.dialect.media() {
                 Some(media) => task.request(media, target),
-                None => Err(Error::cannot(self.operation.as_str(), self.dialect.name().to_owned())),
+                None => Err(Error::cannot(self.operation.as_str(), self.dialect.name())),
             },
-            Way::Local(_) => Err(Error::cannot(self.operation.as_str(), self.dialect.name().to_owned())),
+            Way::Local(_) => Err(Error::cannot(self.operation.as_str(), self.dialect.name())),
         }
     }
 

@@ -68,7 +68,7 @@ pub(super) fn texts(
     dialect: &str,
 ) -> Result<Value, Error> {
     if ask.dimensions.is_some() && !mentions.contains("dimensions") {
-        return Err(Error::unsaid("dimensions", dialect.to_owned()));
+        return Err(Error::unsaid("dimensions", dialect));
     }
     let mut out = json!({ "model": target.model_of(&ask.model), "inputs": ask.inputs, "option": options });
     if let Some(dimensions) = ask.dimensions {
@@ -82,7 +82,7 @@ pub(super) fn texts(
 
 /// Refuses what no feature stands for and the template says nothing of.
 fn refuse(ask: &Ask, mentions: &BTreeSet<String>, dialect: &str) -> Result<(), Error> {
-    let unsaid = |field: &str| Err(Error::unsaid(field, dialect.to_owned()));
+    let unsaid = |field: &str| Err(Error::unsaid(field, dialect));
     if ask.output_max.is_some() && !mentions.contains("max_tokens") {
         return unsaid("max_tokens");
     }

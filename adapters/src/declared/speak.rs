@@ -113,7 +113,7 @@ impl Declared {
     }
 
     fn cannot(&self, what: &'static str) -> Error {
-        Error::cannot(what, self.declaration.name.clone())
+        Error::cannot(what, &self.declaration.name)
     }
 
     fn judged(&self, refusal: Refusal, value: &Value) -> Refusal {

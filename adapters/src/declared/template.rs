@@ -121,7 +121,7 @@ impl Filling<'_> {
                 None
             }
             Node::Concat(nodes) => self.concat(nodes, bound)?,
-            Node::Refuse(field) => return Err(Error::unsaid(field.clone(), self.dialect.to_owned())),
+            Node::Refuse(field) => return Err(Error::unsaid(field.clone(), self.dialect)),
         })
     }
 

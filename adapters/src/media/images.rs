@@ -45,7 +45,7 @@ impl Ask {
         &self,
         unsaid: &[&'static str],
         delivery: Delivery,
-        dialect: &'static str,
+        dialect: &str,
     ) -> Result<(), Error> {
         let says = [
             ("n", self.count.is_some_and(|count| count != 1)),

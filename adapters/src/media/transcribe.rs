@@ -36,7 +36,7 @@ pub struct Ask {
 
 impl Ask {
     /// Refuses by name what needs to know when something was said.
-    pub(crate) fn refuse_times(&self, dialect: &'static str) -> Result<(), Error> {
+    pub(crate) fn refuse_times(&self, dialect: &str) -> Result<(), Error> {
         let field = match self.form {
             _ if self.words || self.segments => "timestamp_granularities[]",
             Form::Json | Form::Text => return Ok(()),
