@@ -2,6 +2,7 @@
 //! production, in the simulator and in unit tests. Each returns its reason.
 
 pub mod backoff;
+pub mod breaker;
 pub mod lease;
 pub mod limiter;
 pub mod mode;
@@ -10,3 +11,4 @@ pub mod placement;
 pub mod rotation;
 pub mod routing;
 pub mod voters;
+pub mod window;
