@@ -3,6 +3,7 @@
 
 pub mod backoff;
 pub mod breaker;
+pub mod ewma;
 pub mod lease;
 pub mod limiter;
 pub mod mode;
