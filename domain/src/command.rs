@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{DeploymentId, KeyId, Millis, RequestId};
 use crate::tables::{
-    adapter, config, deployment, key, level, limit, model, node, price, provider, restore, rotation, secret,
-    setting, token,
+    adapter, config, deployment, key, level, limit, model, node, price, provider, restore, rotation, route,
+    secret, setting, token,
 };
 
 /// The feature level of this program: it understands every command up to it. See [`level`].
@@ -71,6 +71,8 @@ pub enum Command {
     Price(price::Command),
     /// Declared dialects.
     Adapter(adapter::Command),
+    /// What becomes of calls for a model's name.
+    Route(route::Command),
 }
 
 impl Command {
@@ -88,6 +90,7 @@ impl Command {
             Command::Rotation(_) => rotation::LEVEL,
             Command::Price(_) => price::LEVEL,
             Command::Adapter(_) => adapter::LEVEL,
+            Command::Route(_) => route::LEVEL,
             Command::Level(level::Command::Raise(to)) => *to,
         }
     }
@@ -116,6 +119,7 @@ impl Command {
             Command::Rotation(_) => "rotation",
             Command::Price(_) => "price",
             Command::Adapter(_) => "adapter",
+            Command::Route(_) => "route",
         }
     }
 }
@@ -183,6 +187,9 @@ pub enum Reject {
     /// Of declared dialects.
     #[error(transparent)]
     Adapter(#[from] adapter::Reject),
+    /// Of routes.
+    #[error(transparent)]
+    Route(#[from] route::Reject),
     /// The client's key stands for another request.
     #[error("this Idempotency-Key was used for another request: use a new key for a new request")]
     KeyReused,
@@ -225,6 +232,7 @@ impl Reject {
             Reject::Rotation(r) => r.class(),
             Reject::Price(r) => r.class(),
             Reject::Adapter(r) => r.class(),
+            Reject::Route(r) => r.class(),
             Reject::Level(r) => r.class(),
             Reject::Config(r) => r.class(),
             Reject::Restore(r) => r.class(),

@@ -25,6 +25,6 @@ pub use state::State;
 pub use table::{Change, Changes, Table};
 pub use tables::{
     adapter, config, deployment, event, key, level, limit, model, node, price, provider, restore, rotation,
-    secret, setting, token,
+    route, secret, setting, token,
 };
 pub use view::{Health, Liveness, View};

@@ -72,6 +72,33 @@ pub const CALL_TOKENS_MAX: u64 = 1_000_000_000;
 /// Counters one command may ask for.
 pub const ASKS_MAX: usize = 256;
 
+/// Names that may have a route.
+pub const ROUTES_MAX: usize = 1_000;
+/// Steps of a route's chain.
+pub const ROUTE_STEPS_MAX: usize = 8;
+/// Models of one step.
+pub const ROUTE_TARGETS_MAX: usize = 16;
+/// The largest weight of a model in a step.
+pub const ROUTE_WEIGHT_MAX: u32 = 1_000_000;
+/// Routes that may lie behind one another.
+pub const ROUTE_DEPTH_MAX: usize = 4;
+/// Callers a route may name to prefer something for.
+pub const ROUTE_CALLERS_MAX: usize = 64;
+/// Models preferred for one caller.
+pub const ROUTE_PREFERRED_MAX: usize = 8;
+/// Models whose answers one is made of.
+pub const ROUTE_FUSED_MAX: usize = 8;
+/// Bytes of what is answered when nothing else answers.
+pub const ROUTE_ANSWER_LEN_MAX: usize = 4_096;
+/// The longest time a route can say: a day.
+pub const ROUTE_TIME_MAX_MS: Millis = 86_400_000;
+/// Targets one call can be made to try.
+pub const ROUTE_ATTEMPTS_MAX: u32 = 16;
+/// The most calls under way at a target from a node that a route can say.
+pub const ROUTE_IN_FLIGHT_MAX: u32 = 100_000;
+/// The most calls waiting for a target at a node that a route can say.
+pub const ROUTE_WAITING_MAX: u32 = 10_000;
+
 /// Data keys of other clusters that are kept for what was restored and is sealed under them.
 pub const RESTORED_KEYS_MAX: usize = 8;
 /// Restores that are remembered; the oldest go first.

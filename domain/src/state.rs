@@ -10,7 +10,7 @@ use crate::limits::{REQUEST_AGE_MAX_MS, REQUESTS_MAX};
 use crate::table::{Changes, LoadError, Row, Table};
 use crate::tables::{
     Context, adapter, config, deployment, event, key, level, limit, model, node, price, provider, restore,
-    rotation, secret, setting, token,
+    rotation, route, secret, setting, token,
 };
 
 /// Request ids dropped at most with one command: the window shrinks gradually, never in one long step.
@@ -83,6 +83,8 @@ pub struct State {
     pub prices: Table<price::Price>,
     /// Declared dialects, by name.
     pub adapters: Table<adapter::Adapter>,
+    /// What becomes of calls for a model's name, by that name.
+    pub routes: Table<route::Route>,
     /// Which keys are in use and which are being replaced, by kind.
     pub rotations: Table<rotation::Rotation>,
     /// Which of them each node has taken in, by node.
@@ -145,6 +147,7 @@ impl State {
             Command::Rotation(c) => rotation::apply(self, c, ctx),
             Command::Price(c) => price::apply(self, c, ctx),
             Command::Adapter(c) => adapter::apply(self, c, ctx),
+            Command::Route(c) => route::apply(self, c, ctx),
         }
     }
 
@@ -182,6 +185,7 @@ impl State {
             limit::Lease::TABLE => self.limit_leases.load(key, value),
             price::Price::TABLE => self.prices.load(key, value),
             adapter::Adapter::TABLE => self.adapters.load(key, value),
+            route::Route::TABLE => self.routes.load(key, value),
             rotation::Rotation::TABLE => self.rotations.load(key, value),
             rotation::Holding::TABLE => self.holdings.load(key, value),
             Remembered::TABLE => self.requests.load(key, value),

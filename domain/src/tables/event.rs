@@ -110,6 +110,8 @@ kinds! {
     PriceChanged = "price_changed",
     /// A declared dialect was put, went back to another version, or was taken away.
     AdapterChanged = "adapter_changed",
+    /// What becomes of calls for a name was set or taken away.
+    RouteChanged = "route_changed",
 }
 
 /// Something that happened.

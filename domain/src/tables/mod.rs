@@ -14,6 +14,7 @@ pub mod price;
 pub mod provider;
 pub mod restore;
 pub mod rotation;
+pub mod route;
 pub mod secret;
 pub mod setting;
 pub mod token;

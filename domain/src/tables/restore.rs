@@ -14,10 +14,12 @@ use super::limit::{Counter, Lease};
 use super::model::Model;
 use super::price::Price;
 use super::provider::{Kind, Provider};
+use super::route::Route;
 use super::secret::Secret;
 use super::setting::Setting;
 use super::{
-    Context, adapter, config, deployment, key, limit, model, price, provider, rotation, secret, setting,
+    Context, adapter, config, deployment, key, limit, model, price, provider, rotation, route, secret,
+    setting,
 };
 use crate::State;
 use crate::command::{Outcome, RejectClass, Reply};
@@ -50,6 +52,7 @@ impl RawRow {
         match self.key.split_first() {
             Some((&Price::TABLE, _)) => price::LEVEL,
             Some((&Adapter::TABLE, _)) => adapter::LEVEL,
+            Some((&Route::TABLE, _)) => route::LEVEL,
             Some((&Provider::TABLE, key)) => {
                 open::<Provider>(key, &self.value).map_or(LEVEL, |(_, provider)| LEVEL.max(provider.level()))
             }
@@ -99,6 +102,7 @@ pub fn fate(table: u8) -> Option<Fate> {
         Setting::TABLE => Some(Fate::Kept("settings")),
         Price::TABLE => Some(Fate::Kept("prices")),
         Adapter::TABLE => Some(Fate::Kept("adapters")),
+        Route::TABLE => Some(Fate::Kept("routes")),
         // What limits' windows have given out is the old cluster's.
         Counter::TABLE | Lease::TABLE => Some(Fate::Left),
         // Nodes, join tokens (they pin the old authority), wraps, remembered requests, the clock, removed nodes, events, restores.
@@ -122,6 +126,7 @@ pub fn page(state: &State, after: &[u8], bytes: usize) -> Vec<RawRow> {
     page.take(&state.settings, |row| setting::is_kept(row).then(|| row.clone()));
     page.take(&state.prices, |row| Some(row.clone()));
     page.take(&state.adapters, |row| Some(row.clone()));
+    page.take(&state.routes, |row| Some(row.clone()));
     page.rows
 }
 
@@ -176,6 +181,7 @@ pub fn occupied(state: &State) -> Option<String> {
         (state.settings.len(), "settings"),
         (state.prices.len(), "prices"),
         (state.adapters.len(), "adapters"),
+        (state.routes.len(), "routes"),
     ];
     let found: Vec<String> =
         kinds.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
@@ -348,6 +354,7 @@ fn clear(state: &mut State, ctx: &mut Context<'_>) {
     state.settings.clear(ctx.out);
     state.prices.clear(ctx.out);
     state.adapters.clear(ctx.out);
+    state.routes.clear(ctx.out);
     state.limit_counters.clear(ctx.out);
     state.limit_leases.clear(ctx.out);
     state.config_bytes = 0;
@@ -430,6 +437,7 @@ fn put(state: &mut State, row: &RawRow, base: u64, ctx: &mut Context<'_>) -> Res
         Setting::TABLE => setting::restore(state, open(key, &row.value).map_err(unreadable)?, ctx),
         Price::TABLE => price::restore(state, open(key, &row.value).map_err(unreadable)?, ctx),
         Adapter::TABLE => adapter::restore(state, open(key, &row.value).map_err(unreadable)?, ctx),
+        Route::TABLE => route::restore(state, open(key, &row.value).map_err(unreadable)?, ctx),
         Value::TABLE => config::restore(state, open(key, &row.value).map_err(unreadable)?, base, ctx),
         _ => Err("this version restores no such table: start the version that made the backup".to_owned()),
     }

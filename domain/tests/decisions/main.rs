@@ -15,6 +15,7 @@ mod quotas;
 mod rebalance;
 mod restores;
 mod rotations;
+mod routes;
 mod routing;
 mod rules;
 mod tables;

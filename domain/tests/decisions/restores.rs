@@ -9,7 +9,7 @@ use domain::secret::{Sealed, Secret, data_key_name};
 use domain::table::LoadError;
 use domain::{
     Command, Envelope, Incarnation, KeyId, ModelId, NodeId, Outcome, Reject, Reply, RequestId, State,
-    deployment, key, model, node, provider, secret,
+    deployment, key, model, node, provider, route, secret,
 };
 
 use crate::world::{World, a_spec};
@@ -58,6 +58,8 @@ fn in_use() -> World {
     world.apply(Command::Config(value)).unwrap();
     let rates = Rates { input: 1, output: 2 };
     world.apply(Command::Price(price::Command::Set { model: "gpt".into(), rates })).unwrap();
+    let row = route::Route { name: "chat-best".into(), ..route::Route::default() };
+    world.apply(Command::Route(route::Command::Put(Box::new(row)))).unwrap();
     world
 }
 
@@ -105,8 +107,8 @@ fn pages_of_any_size_hold_the_same_rows_without_what_is_the_clusters_own() {
     let tables: Vec<u8> = all.iter().map(|row| row.key[0]).collect();
     assert_eq!(
         tables,
-        [2, 3, 3, 3, 4, 5, 5, 12, 18],
-        "a model, deployments, a provider, keys, a value, a price"
+        [2, 3, 3, 3, 4, 5, 5, 12, 18, 20],
+        "a model, deployments, a provider, keys, a value, a price, a route"
     );
 }
 
@@ -120,7 +122,8 @@ fn rows_that_older_programs_do_not_know_stay_out_until_every_node_does() {
     let Ok(Reply::Key(first)) = new.apply(a_key("first", 9)) else { panic!() };
     new.apply(begin(&old, first, false)).unwrap();
     let all = pages(&old.state, usize::MAX);
-    let (prices, others): (Vec<RawRow>, Vec<RawRow>) = all.into_iter().partition(|row| row.key[0] == 18);
+    let (prices, others): (Vec<RawRow>, Vec<RawRow>) =
+        all.into_iter().filter(|row| row.key[0] != 20).partition(|row| row.key[0] == 18);
     new.apply(rows(&others)).unwrap();
     let known = price::LEVEL - 1;
     assert_eq!(new.apply(rows(&prices)), Err(Reject::TooNew { version: price::LEVEL, known }));
