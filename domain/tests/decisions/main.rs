@@ -10,6 +10,7 @@ mod limits;
 mod mode;
 mod placement;
 mod planned;
+mod plans;
 mod priorities;
 mod quotas;
 mod rebalance;

@@ -1,5 +1,11 @@
 //! Where a request goes: which targets can answer for a model, and in which order they are tried. Own replicas come before
-//! providers; suspects are left out, but never more than a capped share of the nodes at once.
+//! providers; suspects are left out, but never more than a capped share of the nodes at once. Which of them are tried for a
+//! call and in which order, by the routes that operators set, is [`plan`]'s.
+
+mod order;
+pub mod plan;
+pub mod race;
+pub mod why;
 
 use serde::{Deserialize, Serialize};
 
@@ -212,22 +218,20 @@ fn why_not_ready(view: &View, deployment: &Deployment) -> String {
 /// The place of the best target: not avoided, own replicas before providers, fewest calls in flight, then the lowest
 /// latency; ties go by `draw`, so that equal targets share the load. `None` when there is none.
 pub fn best<'a>(targets: impl IntoIterator<Item = (&'a Target, Load)>, draw: u64) -> Option<usize> {
-    let keyed = targets.into_iter().enumerate().map(|(place, (target, load))| {
-        let rank = match target {
-            Target::Replica { .. } => 0u8,
-            Target::Provider(_) => 1,
-        };
-        // Latencies are compared in steps of a power of two: small differences are noise, not a preference.
-        let step = 64 - load.latency_us.leading_zeros();
-        (load.avoid, rank, load.in_flight, step, scatter(draw, place as u64), place)
-    });
-    keyed.min().map(|(.., place)| place)
+    let keyed = targets.into_iter().enumerate();
+    let keyed = keyed.map(|(place, (target, load))| (load.avoid, rank(target, load, draw, place)));
+    keyed.min().map(|(_, (.., place))| place)
+}
+
+/// The order of targets that are as good as each other but for how busy they are.
+fn rank(target: &Target, load: Load, draw: u64, place: usize) -> (u8, u32, u32, u64, usize) {
+    let provider = u8::from(matches!(target, Target::Provider(_)));
+    // Latencies are compared in steps of a power of two: small differences are noise, not a preference.
+    let step = 64 - load.latency_us.leading_zeros();
+    (provider, load.in_flight, step, scatter(draw, place as u64), place)
 }
 
 /// Splitmix64 of a draw and a place: an even shuffle of what is otherwise equal.
 fn scatter(draw: u64, place: u64) -> u64 {
-    let mut x = draw.wrapping_add((place + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
+    race::mix(draw.wrapping_add((place + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
 }
