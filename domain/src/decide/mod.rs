@@ -4,11 +4,13 @@
 pub mod backoff;
 pub mod breaker;
 pub mod ewma;
+pub mod hedge;
 pub mod lease;
 pub mod limiter;
 pub mod mode;
 pub mod pace;
 pub mod placement;
+pub mod retry_budget;
 pub mod rotation;
 pub mod routing;
 pub mod voters;

@@ -73,7 +73,8 @@ mod tests {
 
     #[test]
     fn a_logarithm_is_right() {
-        for (h, expected) in [(0u64, 64.0), ((1 << 63) - 1, 1.0), (u64::MAX, 0.0), (u64::MAX / 10, std::f64::consts::LOG2_10)]
+        for (h, expected) in
+            [(0u64, 64.0), ((1 << 63) - 1, 1.0), (u64::MAX, 0.0), (u64::MAX / 10, std::f64::consts::LOG2_10)]
         {
             let found = minus_log2(h) as f64 / f64::from(2f32).powi(32);
             assert!((found - expected).abs() < 1e-5, "{h}: {found}");
