@@ -10,6 +10,7 @@ pub mod limiter;
 pub mod mode;
 pub mod pace;
 pub mod placement;
+pub mod queue;
 pub mod retry_budget;
 pub mod rotation;
 pub mod routing;

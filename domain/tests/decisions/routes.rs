@@ -91,6 +91,9 @@ fn older_nodes_are_sent_no_route() {
     assert_eq!(put(&mut world, full()), Err(Refused::TooNew { version: LEVEL, known: LEVEL - 1 }));
 }
 
+/// What makes a route wrong, the part that is named, and a word of what to do.
+type Case<'a> = (&'a dyn Fn(&mut Route), &'a str, &'a str);
+
 #[test]
 fn what_is_wrong_is_named_with_what_to_do() {
     let with = |change: &dyn Fn(&mut Route)| {
@@ -98,7 +101,7 @@ fn what_is_wrong_is_named_with_what_to_do() {
         change(&mut route);
         route
     };
-    let cases: [(&dyn Fn(&mut Route), &str, &str); 20] = [
+    let cases: [Case<'_>; 20] = [
         (&|r| r.name = "a b".into(), "the name", "letters, digits"),
         (&|r| r.chain = vec![step(Policy::Weighted, &["a"]); ROUTE_STEPS_MAX + 1], "chain", "8 steps"),
         (&|r| r.chain[1].targets.clear(), "chain[1].targets", "1 to 16"),
