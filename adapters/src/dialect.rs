@@ -47,7 +47,8 @@ pub trait Dialect: Send + Sync {
             operation => operation.told_by(),
         };
         let json = body.trim_ascii();
-        let (object, told) = (json.starts_with(b"{") && json.ends_with(b"}"), contains(json, field.as_bytes()));
+        let (object, told) =
+            (json.starts_with(b"{") && json.ends_with(b"}"), contains(json, field.as_bytes()));
         if object && told {
             return Ok(());
         }

@@ -99,8 +99,9 @@ where
     };
     let body = read_body(inner, &parts.headers, body).await?;
     let call = match operation {
-        Operation::Envelope => form_to_json(content_type(&parts.headers), body)
-            .and_then(|body| Call::parse(operation, body)),
+        Operation::Envelope => {
+            form_to_json(content_type(&parts.headers), body).and_then(|body| Call::parse(operation, body))
+        }
         Operation::Transcriptions => Call::parse_form(operation, content_type(&parts.headers), body),
         _ => Call::parse(operation, body),
     };

@@ -48,7 +48,11 @@ async fn one_connection_carries_many_requests() {
         bed.targets.then(Next::Answer(
             200,
             "application/json",
-            vec![Piece::Bytes(if n == "one" { "{\"choices\":[\"one\"]}" } else { "{\"choices\":[\"two\"]}" })],
+            vec![Piece::Bytes(if n == "one" {
+                "{\"choices\":[\"one\"]}"
+            } else {
+                "{\"choices\":[\"two\"]}"
+            })],
         ));
         client.write_all(chat(false).as_bytes()).await.unwrap();
         let answer = until(&mut client, &format!("\"{n}\"]}}")).await;
