@@ -8,6 +8,7 @@ mod aside;
 pub mod ask;
 pub mod config;
 pub mod deployment;
+pub mod dialects;
 pub mod directory;
 pub mod engine;
 pub mod gate;

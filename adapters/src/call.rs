@@ -1,7 +1,9 @@
 //! A client's call as every dialect sees it: the body once, untouched, and the few fields of it that routing needs. The
 //! gateway makes one per request; a dialect turns it into a request for a target.
 
+mod error;
 pub(crate) mod form;
+mod uses;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,9 +13,10 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::chat::Feature;
 pub use crate::operation::Operation;
 use crate::protocol::Protocol;
+pub use error::{Error, Unsaid};
+pub use uses::Uses;
 
 /// A request ready to be sent, with an absolute URI.
 pub type HttpRequest = http::Request<Bytes>;
@@ -24,111 +27,6 @@ pub const MODEL_LEN_MAX: usize = 512;
 const BYTES_PER_TOKEN: u64 = 4;
 /// Tokens that an image or another file in a question counts as in an estimate.
 const IMAGE_TOKENS: u64 = 1_000;
-
-/// Why a call cannot be made. The client must change its request.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// The body is no JSON.
-    #[error(
-        "the body is not valid JSON: {reason} at line {line} column {column}; correct it and send it again"
-    )]
-    Json {
-        /// What is wrong there.
-        reason: String,
-        /// Counted from 1.
-        line: usize,
-        /// Counted from 1.
-        column: usize,
-    },
-    /// A field is missing or of the wrong type.
-    #[error("`{param}` {hint}")]
-    Field {
-        /// Which field, by its path: `messages[0].content`.
-        param: Cow<'static, str>,
-        /// What is wrong with it and what to send instead.
-        hint: Cow<'static, str>,
-    },
-    /// The target has no word for something that the question uses. Another target may.
-    #[error("{}", unsaid(what.param(Protocol::OpenAi), dialect))]
-    Unsaid {
-        /// What.
-        what: Unsaid,
-        /// What the target speaks.
-        dialect: Cow<'static, str>,
-    },
-    /// The target does not do what the client asks for at all. Another one may.
-    #[error("this model's provider ({dialect}) does not offer {what}: ask for another model")]
-    Cannot {
-        /// What the client asks for.
-        what: &'static str,
-        /// What the target speaks.
-        dialect: Cow<'static, str>,
-    },
-    /// The target's address or key cannot be put into a request. The cluster's administrator must change it.
-    #[error("the target cannot be called: {0}")]
-    Target(String),
-}
-
-/// What a target has no word for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unsaid {
-    /// Something that protocols ask for by different names.
-    Feature(Feature),
-    /// A field of the client's protocol.
-    Field(String),
-}
-
-impl Unsaid {
-    /// The field that asks for it in a client's protocol.
-    pub fn param(&self, protocol: Protocol) -> &str {
-        match self {
-            Unsaid::Feature(feature) => feature.param(protocol),
-            Unsaid::Field(field) => field,
-        }
-    }
-}
-
-fn unsaid(param: &str, dialect: &str) -> String {
-    format!(
-        "this model's provider ({dialect}) has no word for `{param}`: leave it out, or ask for another model"
-    )
-}
-
-impl From<Feature> for Unsaid {
-    fn from(feature: Feature) -> Self {
-        Unsaid::Feature(feature)
-    }
-}
-
-impl Error {
-    /// A field is wrong.
-    pub fn field(param: impl Into<Cow<'static, str>>, hint: impl Into<Cow<'static, str>>) -> Self {
-        Error::Field { param: param.into(), hint: hint.into() }
-    }
-
-    /// A target of this dialect has no word for a field.
-    pub fn unsaid(field: impl Into<String>, dialect: &str) -> Self {
-        Error::Unsaid { what: Unsaid::Field(field.into()), dialect: Cow::Owned(dialect.to_owned()) }
-    }
-
-    /// A target of this dialect does not do that at all.
-    pub fn cannot(what: &'static str, dialect: &str) -> Self {
-        Error::Cannot { what, dialect: Cow::Owned(dialect.to_owned()) }
-    }
-
-    /// What it says to a client of this protocol.
-    pub fn message(&self, protocol: Protocol) -> String {
-        match self {
-            Error::Unsaid { what, dialect } => unsaid(what.param(protocol), dialect),
-            other => other.to_string(),
-        }
-    }
-
-    /// Whether a target of another dialect could be asked instead.
-    pub fn is_of_target(&self) -> bool {
-        matches!(self, Error::Unsaid { .. } | Error::Cannot { .. } | Error::Target(_))
-    }
-}
 
 /// A call that was understood as far as routing needs it.
 #[derive(Debug, Clone)]
@@ -166,12 +64,12 @@ pub struct Target<'a> {
     pub now_s: u64,
 }
 
-static NO_OPTIONS: BTreeMap<String, String> = BTreeMap::new();
+const NO_OPTIONS: &BTreeMap<String, String> = &BTreeMap::new();
 
 impl<'a> Target<'a> {
     /// A target that needs nothing but its address.
     pub fn at(base_url: &'a str) -> Self {
-        Self { base_url, secret: None, model: None, options: &NO_OPTIONS, now_s: 0 }
+        Self { base_url, secret: None, model: None, options: NO_OPTIONS, now_s: 0 }
     }
 
     /// What it calls the model that clients call so.
@@ -306,6 +204,11 @@ impl Call {
     /// What its body is.
     pub fn content_type(&self) -> http::HeaderValue {
         self.kind.clone().unwrap_or(http::HeaderValue::from_static("application/json"))
+    }
+
+    /// What it asks about: the question's bytes.
+    pub fn question(&self) -> &[u8] {
+        &self.body[self.question_at.clone()]
     }
 
     /// About how many tokens the question has: one for four bytes, which is what tokenizers make of English text and JSON,

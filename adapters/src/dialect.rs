@@ -174,7 +174,7 @@ impl std::fmt::Debug for Spoken {
 }
 
 /// Every dialect, by name.
-pub static ALL: &[&dyn Dialect] = &[
+pub const ALL: &[&dyn Dialect] = &[
     &crate::openai::OPENAI,
     &crate::openai::COMPATIBLE,
     &crate::anthropic::ANTHROPIC,

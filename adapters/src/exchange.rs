@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use serde_json::json;
 
 use crate::call::{Call, Error, HttpRequest, Operation, Target};
-use crate::chat::{Ask, Event};
+use crate::chat::{Answer, Ask, Choice, Event, Finish, Part};
 use crate::client::{self, About, Client, Embedder, Encoder};
 use crate::dialect::{Decoder, Dialect, Refusal, Spoken, check};
 use crate::embed;
@@ -202,6 +202,21 @@ impl Exchange {
             Way::Relay | Way::Embed(..) | Way::Local(_) => None,
         }
     }
+}
+
+/// An answer of this text that no model gave, as the client asked for it, and its content type; none for operations that
+/// are no chats.
+pub fn declared(call: &Call, text: &str, about: &About) -> Option<(Bytes, &'static str)> {
+    let client = client::of(call.operation)?;
+    let ask = client.ask(call).ok()?;
+    let choice = Choice { parts: vec![Part::Text(text.to_owned())], finish: Finish::Stop, logprobs: None };
+    let answer = Answer { choices: vec![choice], usage: Some(Usage::default()), ..Answer::default() };
+    if !call.stream {
+        return Some((client.answer(&ask, &answer, about), "application/json"));
+    }
+    let (mut encoder, mut out) = (client.encoder(&ask, about), BytesMut::new());
+    answer.events().iter().for_each(|event| encoder.push(event, &mut out));
+    Some((out.freeze(), client.stream_type()))
 }
 
 /// What was seen of a stream.

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::Config;
 use crate::deps::Deps;
 use crate::metrics::Metrics;
-use crate::pipeline::{Loads, Unread};
+use crate::pipeline::{Budget, Loads, Unread};
 use crate::request_id::Ids;
 
 /// Shared by every connection.
@@ -18,6 +18,8 @@ pub(crate) struct Inner {
     pub deps: Deps,
     pub ids: Ids,
     pub loads: Loads,
+    /// What calls may be made twice.
+    pub budget: Budget,
     /// Streams, for those that nobody reads.
     pub unread: Arc<Unread>,
     pub metrics: Metrics,
@@ -35,6 +37,7 @@ impl Inner {
             deps,
             ids,
             loads: Loads::default(),
+            budget: Budget::default(),
             unread: Arc::default(),
             metrics: Metrics::default(),
             open: TaskTracker::new(),

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapters::FailureKind;
-use adapters::dialect::{self, Spoken};
 use adapters::openai::COMPATIBLE;
 use arc_swap::ArcSwap;
 use domain::Millis;
@@ -16,6 +15,7 @@ use super::handle::{Handle, Shared};
 use super::machine::{Effect, Event, LOOK_MS, Machine, OPEN_RETRY, OpenError, ProbeError};
 use crate::aside;
 use crate::config::{Config, Ports};
+use crate::dialects;
 use crate::gate::{Endpoint, Gate};
 use crate::monotonic::{Monotonic, millis};
 use crate::ports::VaultError;
@@ -80,7 +80,7 @@ impl Connection {
             Kind::Api(api) => &api.dialect,
             Kind::Mock => "mock",
         };
-        let exchanges = endpoint(&start.row.kind).dialect.exchanges();
+        let exchanges = endpoint(&start).is_ok_and(|endpoint| endpoint.dialect.exchanges());
         let machine = Machine::new(start.row.kind != Kind::Mock, exchanges);
         let shared = Arc::new(Shared {
             name: start.row.name.clone(),
@@ -105,7 +105,9 @@ impl Actor for Connection {
         myself: ActorRef<Msg>,
         (tools, machine): (Arc<Tools>, Machine),
     ) -> Result<Running, ActorProcessingErr> {
-        let endpoint = endpoint(&tools.start.row.kind);
+        // One whose dialect is not known here takes no calls.
+        let url = tools.start.row.kind.url().unwrap_or_default();
+        let endpoint = endpoint(&tools.start).unwrap_or_else(|_| Endpoint::engine(url.to_owned(), None));
         let mut running = Running { machine, tools, endpoint, key: None };
         // Done here, not by a message: the mock takes calls from the moment its handle is there.
         running.step(Event::Begin, &myself);
@@ -203,11 +205,7 @@ impl Running {
 
 impl Tools {
     async fn open_key(&self) -> Msg {
-        if let Kind::Api(api) = &self.start.row.kind
-            && dialect::named(&api.dialect).is_none()
-        {
-            let reason =
-                format!("this node's program does not know the dialect `{}`: upgrade it", api.dialect);
+        if let Err(reason) = endpoint(&self.start) {
             return Msg::Happened(Event::Opened(Err(OpenError::Damaged(reason))));
         }
         match self.start.ports.vault.open_provider_key(&self.start.row).await {
@@ -264,18 +262,18 @@ impl Tools {
 }
 
 /// Where a provider is called, before its key is open.
-fn endpoint(kind: &Kind) -> Endpoint {
+fn endpoint(start: &Arguments) -> Result<Endpoint, String> {
+    let kind = &start.row.kind;
     let base_url = kind.url().unwrap_or_default().trim_end_matches('/').to_owned();
-    match kind {
+    Ok(match kind {
         Kind::OpenAi { .. } | Kind::Mock => Endpoint::engine(base_url, None),
         Kind::Api(api) => Endpoint {
-            // One that this program does not know was put in by a newer one: its machine makes no calls.
-            dialect: Spoken::Known(dialect::named(&api.dialect).unwrap_or(&COMPATIBLE)),
+            dialect: dialects::spoken(&start.ports.view.peek(), &api.dialect)?,
             base_url,
             secret: None,
             options: api.options.clone(),
         },
-    }
+    })
 }
 
 /// What the answer to a probe tells: any but a server's error shows that the provider is there, also one that it has no

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use domain::deployment::Phase;
+use domain::provider::Kind;
 use domain::{DeploymentId, Millis, NodeId, ProviderName, View};
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +29,7 @@ impl std::fmt::Display for Key {
     }
 }
 
-/// Which making of it: a provider's revision, or a replica's epoch and generation.
+/// Which making of it: a provider's revision and the version of what it speaks, or a replica's epoch and generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub u64, pub u64);
 
@@ -51,7 +52,9 @@ pub type Wanted = BTreeMap<Key, Item>;
 pub fn wanted(view: &View, me: NodeId) -> Wanted {
     let state = &view.state;
     let providers = state.providers.rows().map(|row| {
-        (Key::Provider(row.name.clone()), Item { version: Version(row.revision, 0), phase: None })
+        let dialect = if let Kind::Api(api) = &row.kind { state.adapters.get(&api.dialect) } else { None };
+        let spoken = dialect.map_or(0, |adapter| u64::from(adapter.current));
+        (Key::Provider(row.name.clone()), Item { version: Version(row.revision, spoken), phase: None })
     });
     let replicas = state.deployments.rows().flat_map(|row| {
         let wanted = row.replicas.iter().filter(|r| r.ordinal < row.wanted());

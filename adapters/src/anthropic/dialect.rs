@@ -30,7 +30,7 @@ const API_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 pub struct Anthropic;
 
 /// The one there is.
-pub static ANTHROPIC: Anthropic = Anthropic;
+pub const ANTHROPIC: Anthropic = Anthropic;
 
 /// A request, its address below a base URL that may or may not end in `/v1`.
 fn request(path: &str, body: Bytes, target: &Target<'_>, files: bool) -> Result<HttpRequest, Error> {

@@ -47,7 +47,7 @@ const NAME: &str = "dashscope";
 pub struct DashScope;
 
 /// Alibaba DashScope.
-pub static DASHSCOPE: DashScope = DashScope;
+pub const DASHSCOPE: DashScope = DashScope;
 
 impl DashScope {
     fn post(

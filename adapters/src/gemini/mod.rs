@@ -33,7 +33,7 @@ const KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
 pub struct Gemini;
 
 /// Google's Gemini API. Its base URL is `https://generativelanguage.googleapis.com`; one that ends in `/v1beta` will do.
-pub static GEMINI: Gemini = Gemini;
+pub const GEMINI: Gemini = Gemini;
 
 impl Gemini {
     fn post(

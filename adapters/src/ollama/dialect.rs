@@ -18,7 +18,7 @@ pub(super) const NAME: &str = "ollama";
 pub struct Ollama;
 
 /// Ollama's interface. Its base URL is a server's address, such as `http://127.0.0.1:11434`; one that ends in `/api` will do.
-pub static OLLAMA: Ollama = Ollama;
+pub const OLLAMA: Ollama = Ollama;
 
 impl Ollama {
     fn request(

@@ -130,7 +130,7 @@ pub const ALL: &[Operation] = &[
 ];
 
 /// OpenAI itself.
-pub static OPENAI: Profile = Profile {
+pub const OPENAI: Profile = Profile {
     name: "openai",
     auth: Auth::Bearer,
     operations: ALL,
@@ -143,7 +143,7 @@ pub static OPENAI: Profile = Profile {
 
 /// Any other server of its dialect: engines on the nodes, vLLM, SGLang and many providers. They take more fields for drawing
 /// tokens than OpenAI does, and go on from the model's own words.
-pub static COMPATIBLE: Profile = Profile {
+pub const COMPATIBLE: Profile = Profile {
     name: "compatible",
     auth: Auth::Bearer,
     operations: ALL,

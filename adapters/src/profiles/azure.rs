@@ -15,7 +15,7 @@ const API_VERSION: &str = "2024-10-21";
 const V1: &str = "/openai/v1";
 
 /// Azure. Base URLs: `https://RESOURCE.openai.azure.com`, or the same with `/openai/v1`. A model is a deployment's name.
-pub static AZURE: Profile = Profile {
+pub const AZURE: Profile = Profile {
     name: "azure",
     auth: Auth::HeaderOrBearer("api-key"),
     operations: &[

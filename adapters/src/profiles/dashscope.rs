@@ -8,7 +8,7 @@ use crate::openai::compatible::Prefill;
 use crate::openai::{Profile, Rule, Thinking};
 
 /// DashScope. Base URLs: `https://dashscope.aliyuncs.com/compatible-mode/v1` and those of other regions.
-pub static DASHSCOPE: Profile = Profile {
+pub const DASHSCOPE: Profile = Profile {
     name: "dashscope-compatible",
     operations: &[Operation::Chat, Operation::Completions, Operation::Embeddings, Operation::Models],
     rules: &[

@@ -14,7 +14,7 @@ use crate::openai::{ErrorBody, Profile, Rule, Thinking};
 ///
 /// It keeps waiting clients with comments in streams and blank lines before whole answers. While it thinks, temperature and
 /// penalties are taken and do nothing.
-pub static DEEPSEEK: Profile = Profile {
+pub const DEEPSEEK: Profile = Profile {
     name: "deepseek",
     operations: &[Operation::Chat, Operation::Models],
     rules: &[

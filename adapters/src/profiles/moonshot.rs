@@ -10,7 +10,7 @@ use crate::openai::{Profile, Rule, Thinking};
 /// Moonshot. Base URLs: `https://api.moonshot.cn/v1` and `https://api.moonshot.ai/v1`.
 ///
 /// Newer models have one temperature and refuse any other; that is theirs to tell.
-pub static MOONSHOT: Profile = Profile {
+pub const MOONSHOT: Profile = Profile {
     name: "moonshot",
     operations: &[Operation::Chat, Operation::Models],
     output_max: "max_completion_tokens",

@@ -7,7 +7,7 @@ use crate::models::Known;
 use crate::openai::{Profile, Rule, Thinking};
 
 /// Qianfan. Base URL: `https://qianfan.baidubce.com/v2`.
-pub static QIANFAN: Profile = Profile {
+pub const QIANFAN: Profile = Profile {
     name: "qianfan",
     operations: &[
         Operation::Chat,

@@ -12,7 +12,7 @@ use crate::openai::{ErrorBody, Profile, Rule, Thinking};
 ///
 /// Its answers are not quite OpenAI's: errors come as successes with a `code`, and choices do not say why they ended. So
 /// clients' bytes do not pass to it as they are.
-pub static SPARK: Profile = Profile {
+pub const SPARK: Profile = Profile {
     name: "spark",
     rules: &[
         Rule::Clamp { field: "top_k", min: 1.0, max: 6.0 },

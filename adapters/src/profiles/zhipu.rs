@@ -20,7 +20,7 @@ const TOKEN_S: u64 = 300;
 /// Zhipu. Base URLs: `https://open.bigmodel.cn/api/paas/v4` and `https://api.z.ai/api/paas/v4`.
 ///
 /// The key is `id.secret`. It is good as it is; where the target's option `auth` is `token`, a token goes in its place.
-pub static ZHIPU: Profile = Profile {
+pub const ZHIPU: Profile = Profile {
     name: "zhipu",
     auth: Auth::BearerOrToken,
     operations: &[

@@ -37,7 +37,7 @@ const NAME: &str = "qianfan-v1";
 pub struct Qianfan;
 
 /// Baidu Qianfan's first interface.
-pub static QIANFAN_V1: Qianfan = Qianfan;
+pub const QIANFAN_V1: Qianfan = Qianfan;
 
 impl Qianfan {
     fn post(

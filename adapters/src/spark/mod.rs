@@ -31,7 +31,7 @@ const NAME: &str = "spark-ws";
 pub struct Spark;
 
 /// iFlytek Spark by WebSocket.
-pub static SPARK: Spark = Spark;
+pub const SPARK: Spark = Spark;
 
 impl Dialect for Spark {
     fn name(&self) -> &str {

@@ -27,6 +27,9 @@ pub(super) fn callable(view: &View) -> BTreeMap<&str, (u64, String)> {
             models.insert(name.as_str(), (provider.created_at / 1000, provider.name.to_string()));
         }
     }
+    for route in view.state.routes.rows() {
+        models.entry(route.name.as_str()).or_insert((route.set_at / 1000, "llmhub".to_owned()));
+    }
     for deployment in view.state.deployments.rows() {
         models.insert(&deployment.spec.name, (deployment.created_at / 1000, "llmhub".to_owned()));
     }

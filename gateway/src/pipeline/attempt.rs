@@ -7,22 +7,26 @@ use actors::Finish;
 use actors::ports::{Body, CallError};
 use adapters::client::About;
 use adapters::dialect::Spoken;
-use adapters::exchange::Exchange;
+use adapters::exchange::{self, Exchange};
 use adapters::media::Whole;
-use adapters::openai::{COMPATIBLE, EVENT_STREAM, read_error};
+use adapters::openai::{COMPATIBLE, EVENT_STREAM};
 use adapters::{Call, Error, Failure, FailureKind, HttpRequest, Operation, Refusal, Target as Wire, mock};
 use bytes::Bytes;
+use domain::decide::breaker;
 use domain::decide::routing::Target;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tokio::time::{Instant, timeout_at};
 
+use super::choose::Choice;
 use super::events::Events;
+use super::guard::Outcome;
 use super::loads::UnderWay;
 use super::peek::{self, Broke};
+use super::refusal::{refusal, refused};
 use super::relayed::{Relayed, Source};
-use super::{Choice, Held, Way, inbound, scripted};
+use super::{Held, Way, inbound, scripted};
 use crate::deps::Pass;
 use crate::inner::Inner;
 use crate::problem::{Problem, TARGET_HEADER};
@@ -31,6 +35,10 @@ use crate::problem::{Problem, TARGET_HEADER};
 const IGNORED_HEADER: HeaderName = HeaderName::from_static("x-llmhub-ignored");
 /// The content type of lines of JSON.
 const NDJSON: &str = "application/x-ndjson";
+/// Tells why this target was asked, where the model's name has a route.
+const ROUTE_HEADER: HeaderName = HeaderName::from_static("x-llmhub-route");
+/// Tells that an answer is the declared one, because no model answered.
+const DEGRADED_HEADER: HeaderName = HeaderName::from_static("x-llmhub-degraded");
 /// The base URL of requests that go to no server.
 const NOWHERE: &str = "http://nowhere/v1";
 /// How often a call on another node looks whether that node is still there.
@@ -62,17 +70,21 @@ impl Miss {
 }
 
 /// A call whose target was reached.
-struct Reached {
-    under_way: UnderWay,
+pub(super) struct Reached {
+    pub under_way: UnderWay,
     pass: Option<Pass>,
-    target: Target,
+    pub target: Target,
     asked: Instant,
-    deadline: Instant,
+    pub deadline: Instant,
+    /// What the target's breaker let it pass with.
+    admitted: Option<breaker::Pass>,
+    why: Option<HeaderValue>,
 }
 
 impl Reached {
     /// The target answered: it is well.
-    fn well(&self) {
+    pub(super) fn well(&self, inner: &Inner) {
+        self.learn(inner, Outcome::Answered);
         let first_byte = self.asked.elapsed();
         self.under_way.stat().answered(first_byte);
         if let Some(pass) = &self.pass {
@@ -82,25 +94,32 @@ impl Reached {
 
     /// The target is well but cannot take this call, nor others for a while: its account is empty, it has had too many, it
     /// does not accept its key. That it says so quickly must not make it look fast.
-    fn refused(&self, inner: &Inner, failure: &Failure) {
+    pub(super) fn refused(&self, inner: &Inner, failure: &Failure) {
         let wait = failure.retry_after.unwrap_or(REFUSED_AVOID).min(REFUSED_AVOID_MAX);
         self.under_way.stat().avoid(inner.loads.now(), wait);
-        self.pass_by();
+        self.pass_by(inner);
     }
 
     /// What became of the call says nothing about the target.
-    fn pass_by(&self) {
+    pub(super) fn pass_by(&self, inner: &Inner) {
+        self.learn(inner, Outcome::GivenUp);
         if let Some(pass) = &self.pass {
             pass.report(Finish::Cancelled);
         }
     }
 
     /// The target is to blame.
-    fn blame(&self, inner: &Inner, reason: &str) {
+    pub(super) fn blame(&self, inner: &Inner, reason: &str) {
+        self.learn(inner, Outcome::Failed);
         self.under_way.stat().failed(inner.loads.now());
         if let Some(pass) = &self.pass {
             pass.report(Finish::Failed { reason: reason.to_owned() });
         }
+    }
+
+    /// Tells the target's breaker.
+    fn learn(&self, inner: &Inner, outcome: Outcome) {
+        self.under_way.stat().learn(self.admitted, outcome, inner.loads.now(), inner.ids.draw());
     }
 }
 
@@ -112,31 +131,33 @@ pub(super) async fn call(
     deadline: Instant,
     held: &mut Held,
 ) -> Result<Response<Body>, Miss> {
-    let Choice { target, stat, way } = choice;
+    let Choice { target, stat, way, model, pass: admitted, why } = choice;
     let pass = match knock(inner, &target, &way) {
         Ok(pass) => pass,
         Err(refused) => {
             stat.failed(inner.loads.now());
+            stat.learn(admitted, Outcome::GivenUp, inner.loads.now(), inner.ids.draw());
             return Err(Miss::retry(Problem::unavailable("target_refused", refused.to_string())));
         }
     };
     let under_way = UnderWay::new(stat);
-    let reached = Reached { under_way, pass, target, asked: Instant::now(), deadline };
+    let asked = Instant::now();
+    let reached = Reached { under_way, pass, target, asked, deadline, admitted, why };
     let engine = Spoken::Known(&COMPATIBLE);
     let dialect = reached.pass.as_ref().map_or(&engine, |pass| &pass.endpoint().dialect);
     let unsaid = |error| {
-        reached.pass_by();
+        reached.pass_by(inner);
         Miss::unsaid(&error, call.operation)
     };
     let exchange = Exchange::new(call, dialect).map_err(unsaid)?;
     if let Some(bytes) = local(inner, call, &exchange) {
-        reached.pass_by();
+        reached.pass_by(inner);
         let mut answer = head(StatusCode::OK, &HeaderMap::new(), &reached, &exchange);
         answer.headers_mut().insert(CONTENT_TYPE, JSON);
         *answer.body_mut() = full(bytes);
         return Ok(answer);
     }
-    let request = request(inner, call, &exchange, &reached, &way).map_err(unsaid)?;
+    let request = request(inner, call, &exchange, &reached, model.as_deref()).map_err(unsaid)?;
     match send(inner, call, request, &reached, &way).await {
         Ok(response) if response.status().is_success() => {
             answer(inner, call, exchange, reached, response, &way, held).await
@@ -155,7 +176,7 @@ fn knock(inner: &Inner, target: &Target, way: &Way) -> Result<Option<Pass>, acto
         (Way::Here, Target::Replica { id, ordinal, epoch, .. }) => {
             inner.deps.directory.replica(*id, *ordinal, *epoch).map(Some)
         }
-        (Way::Api(_), Target::Provider(name)) => inner.deps.directory.provider(name).map(Some),
+        (Way::Api, Target::Provider(name)) => inner.deps.directory.provider(name).map(Some),
         _ => Ok(None),
     }
 }
@@ -166,12 +187,11 @@ fn request(
     call: &Call,
     exchange: &Exchange,
     reached: &Reached,
-    way: &Way,
+    model: Option<&str>,
 ) -> Result<HttpRequest, Error> {
-    let model = if let Way::Api(model) = way { model.as_deref() } else { None };
     match &reached.pass {
         Some(pass) => exchange.request(call, &pass.endpoint().target(model, inner.deps.clock.now() / 1_000)),
-        None => exchange.request(call, &Wire::at(NOWHERE)),
+        None => exchange.request(call, &Wire { model, ..Wire::at(NOWHERE) }),
     }
 }
 
@@ -200,7 +220,7 @@ async fn send(
             let answer = timeout_at(reached.deadline, scripted::response(script)).await;
             answer.map_err(|_| CallError::Timeout { target: "the mock".to_owned(), waited: left })
         }
-        Way::Here | Way::Api(_) => inner.deps.http.send(request, left).await,
+        Way::Here | Way::Api => inner.deps.http.send(request, left).await,
     }
 }
 
@@ -222,6 +242,16 @@ fn unreached(error: &CallError) -> Miss {
 /// The answer, where the target need not be asked for it.
 fn local(inner: &Inner, call: &Call, exchange: &Exchange) -> Option<Bytes> {
     if exchange.relays() { None } else { exchange.local(call, &about(inner)) }
+}
+
+/// An answer of this text that no model gave, marked as such; none for operations that are no chats.
+pub(super) fn declared(inner: &Inner, call: &Call, text: &str) -> Option<Response<Body>> {
+    let (bytes, kind) = exchange::declared(call, text, &about(inner))?;
+    let mut answer = Response::new(full(bytes));
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(DEGRADED_HEADER, HeaderValue::from_static("fallback-answer"));
+    Some(answer)
 }
 
 /// What an answer tells beside what the target said.
@@ -259,7 +289,7 @@ async fn answer(
     let bytes = match gathered.map_err(|broke| broken(inner, &reached, &broke))? {
         peek::Gathered::Whole(bytes) => bytes,
         peek::Gathered::TooLarge(start) if exchange.relays() => {
-            reached.well();
+            reached.well(inner);
             let Some(ticket) = held.take() else { return Ok(head) };
             let Reached { under_way, pass, target, .. } = reached;
             let source = Source { body, pass, under_way, target };
@@ -272,7 +302,7 @@ async fn answer(
     };
     let whole = whole(inner, call, &exchange, bytes, &mut head);
     let (bytes, usage) = whole.map_err(|refusal| refused(inner, &reached, &refusal, way))?;
-    reached.well();
+    reached.well(inner);
     if let Some(ticket) = held {
         ticket.used(usage);
     }
@@ -338,7 +368,7 @@ async fn stream(
             None => {}
         }
     };
-    reached.well();
+    reached.well(inner);
     let Some(mut ticket) = held.take() else { return Ok(head) };
     ticket.first_byte();
     let Reached { under_way, pass, target, .. } = reached;
@@ -362,126 +392,19 @@ fn broken(inner: &Inner, reached: &Reached, broke: &Broke) -> Miss {
     }
 }
 
-/// An answer that is no success: passed on as it is, or told in our words where the client could misunderstand it.
-async fn refusal(
-    inner: &Inner,
-    exchange: &Exchange,
-    reached: &Reached,
-    response: Response<Body>,
-    way: &Way,
-) -> Miss {
-    let (parts, mut body) = response.into_parts();
-    let gathered = peek::gather(inner, &mut body, Bytes::new(), &reached.target, reached.deadline).await;
-    let bytes = match gathered {
-        Ok(peek::Gathered::Whole(bytes)) => bytes,
-        Ok(peek::Gathered::TooLarge(_)) | Err(_) => Bytes::new(),
-    };
-    let status = parts.status;
-    let Refusal { failure, error } = exchange.dialect().classify(status.as_u16(), &parts.headers, &bytes);
-    let retry = judge(inner, reached, &failure, status, way);
-    if let Some(problem) = ours(&failure, status, way) {
-        return Miss { retry, answer: Err(problem) };
-    }
-    if !exchange.relays() || !bytes.starts_with(b"{") || read_error(&bytes).is_none() {
-        let status = if exchange.relays() { status } else { status_of(&failure, status) };
-        let target = Some(reached.under_way.stat().label.clone());
-        let told = Problem::of_provider(status, error);
-        return Miss { retry, answer: Err(Problem { retry_after: failure.retry_after, target, ..told }) };
-    }
-    let mut answer = head(status, &parts.headers, reached, exchange);
-    if let (Some(wait), false) = (failure.retry_after, answer.headers().contains_key(RETRY_AFTER)) {
-        let seconds = wait.as_secs_f64().ceil() as u64;
-        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    answer.headers_mut().insert(CONTENT_TYPE, JSON);
-    *answer.body_mut() = full(bytes);
-    Miss { retry, answer: Ok(answer) }
-}
+pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// A success that was none.
-fn refused(inner: &Inner, reached: &Reached, refusal: &Refusal, way: &Way) -> Miss {
-    let Refusal { failure, error } = refusal;
-    let retry = judge(inner, reached, failure, StatusCode::OK, way);
-    if let Some(problem) = ours(failure, StatusCode::OK, way) {
-        return Miss { retry, answer: Err(problem) };
-    }
-    let told = Problem::of_provider(status_of(failure, StatusCode::OK), error.clone());
-    let target = Some(reached.under_way.stat().label.clone());
-    Miss { retry, answer: Err(Problem { retry_after: failure.retry_after, target, ..told }) }
-}
-
-/// The status that tells a failure to clients of every protocol. What the request is to blame for keeps its own.
-fn status_of(failure: &Failure, status: StatusCode) -> StatusCode {
-    match failure.kind {
-        FailureKind::BadRequest if status.is_client_error() => status,
-        FailureKind::BadRequest => StatusCode::BAD_REQUEST,
-        FailureKind::NotFound => StatusCode::NOT_FOUND,
-        FailureKind::RateLimited | FailureKind::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
-        FailureKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        FailureKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
-        FailureKind::Authentication | FailureKind::Server => StatusCode::BAD_GATEWAY,
-    }
-}
-
-/// What a refusal tells of the target, and whether another one may be tried.
-fn judge(inner: &Inner, reached: &Reached, failure: &Failure, status: StatusCode, way: &Way) -> bool {
-    match (failure.kind, way) {
-        // The request asked for it.
-        (_, Way::Mock) => reached.pass_by(),
-        _ if failure.counts_for_breaker => reached.blame(inner, &format!("it answered {status}")),
-        (FailureKind::BadRequest, _) => reached.well(),
-        // One client's choice of a path or a model, which the next call may not make.
-        (FailureKind::NotFound, _) => reached.pass_by(),
-        _ => reached.refused(inner, failure),
-    }
-    // An engine that fails on a request may fail on it everywhere; one that is not ready says 502 or 503.
-    let engine = matches!(way, Way::Here | Way::There(_));
-    failure.retryable && !(engine && failure.kind == FailureKind::Server)
-}
-
-/// A refusal whose own words would send the client, or its user, to look in the wrong place.
-fn ours(failure: &Failure, status: StatusCode, way: &Way) -> Option<Problem> {
-    let bad_gateway =
-        |code, message: String| Some(Problem::new(StatusCode::BAD_GATEWAY, "server_error", code, message));
-    let (redirects, refuses_key) = (status.is_redirection(), failure.kind == FailureKind::Authentication);
-    match way {
-        Way::Mock => None,
-        Way::Api(_) if redirects => {
-            let message = format!(
-                "the provider answered {status}, which is not followed: correct the provider's URL with PUT \
-                 /api/providers"
-            );
-            bad_gateway("upstream_redirect", message)
-        }
-        Way::Here | Way::There(_) if redirects => {
-            let message = format!(
-                "the model's engine answered {status}, which is not followed: correct the engine's `base_path` in \
-                 the configuration of its node"
-            );
-            bad_gateway("upstream_redirect", message)
-        }
-        Way::Api(_) if refuses_key => {
-            let message =
-                "the provider does not accept the cluster's key: give it a new one with PUT /api/providers";
-            bad_gateway("upstream_auth", message.to_owned())
-        }
-        Way::Here | Way::There(_) if refuses_key => {
-            let message = "the model's engine does not accept the key that it was started with: have it take `{key}` \
-                           in the configuration of its node";
-            bad_gateway("upstream_auth", message.to_owned())
-        }
-        _ => None,
-    }
-}
-
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-
-fn full(bytes: Bytes) -> Body {
+pub(super) fn full(bytes: Bytes) -> Body {
     Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }
 
 /// The answer's head: only what the client needs of the target's.
-fn head(status: StatusCode, from: &HeaderMap, reached: &Reached, exchange: &Exchange) -> Response<Body> {
+pub(super) fn head(
+    status: StatusCode,
+    from: &HeaderMap,
+    reached: &Reached,
+    exchange: &Exchange,
+) -> Response<Body> {
     let mut response = Response::new(full(Bytes::new()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -492,6 +415,9 @@ fn head(status: StatusCode, from: &HeaderMap, reached: &Reached, exchange: &Exch
         }
     }
     headers.insert(TARGET_HEADER, reached.under_way.stat().label.clone());
+    if let Some(why) = &reached.why {
+        headers.insert(ROUTE_HEADER, why.clone());
+    }
     if let Some(ask) = exchange.ask().filter(|ask| !ask.hints.is_empty())
         && let Ok(names) = HeaderValue::try_from(ask.hints.join(", "))
     {

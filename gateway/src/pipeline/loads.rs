@@ -7,9 +7,12 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use domain::decide::breaker::{Pass, State};
 use domain::decide::routing::{Load, Target};
 use http::HeaderValue;
 use tokio::time::Instant;
+
+use super::guard::{Guard, Outcome};
 
 /// Targets remembered at most; idle ones go when there are more.
 const TARGETS_MAX: usize = 4096;
@@ -28,6 +31,7 @@ pub(crate) struct Stat {
     avoid_until_ms: AtomicU64,
     answered: AtomicU64,
     failed: AtomicU64,
+    guard: Guard,
 }
 
 /// A reading of a [`Stat`] for metrics.
@@ -63,7 +67,26 @@ impl Stat {
             avoid_until_ms: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            guard: Guard::default(),
         }
+    }
+
+    /// Whether a call may be made; with what its outcome is told, where the breaker looks at single calls.
+    ///
+    /// # Errors
+    /// When not: how soon it may be worth a try, in milliseconds.
+    pub(crate) fn admit(&self, now_ms: u64, draw: u64) -> Result<Option<Pass>, u64> {
+        self.guard.admit(now_ms, draw)
+    }
+
+    /// Its breaker.
+    pub(crate) fn breaker(&self, now_ms: u64) -> State {
+        self.guard.state(now_ms)
+    }
+
+    /// What became of a call, as far as it tells of the target.
+    pub(crate) fn learn(&self, pass: Option<Pass>, outcome: Outcome, now_ms: u64, draw: u64) {
+        self.guard.learn(pass, outcome, now_ms, draw);
     }
 
     /// What routing looks at.

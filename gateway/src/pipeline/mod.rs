@@ -3,25 +3,30 @@
 
 mod admit;
 mod attempt;
+mod budget;
+mod choose;
 mod events;
+mod guard;
 mod inbound;
 mod loads;
 mod peek;
+mod refusal;
 mod relayed;
 mod scripted;
 mod ticket;
 mod unread;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actors::limiter::Standing;
 use actors::ports::{Body, BoxError};
 use adapters::envelope::form_to_json;
 use adapters::{Call, Operation};
 use bytes::Bytes;
-use domain::decide::routing::{self, Load, Reason, Target};
+use domain::KeyId;
+use domain::decide::routing::Reason;
 use domain::key::Scope;
-use domain::provider::{Kind, Provider};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, Response, StatusCode};
 use tokio::time::Instant;
@@ -31,9 +36,11 @@ use crate::extract::read_body;
 use crate::inner::Inner;
 use crate::problem::Problem;
 use attempt::Miss;
+pub(crate) use budget::Budget;
+pub(crate) use choose::Known;
+use choose::{Search, may_pass};
 pub(crate) use inbound::relayed;
 pub(crate) use loads::Loads;
-use loads::Stat;
 pub use scripted::response as scripted;
 use ticket::Ticket;
 pub(crate) use unread::Unread;
@@ -44,21 +51,14 @@ const ATTEMPTS_MAX: usize = 3;
 /// The ticket of a call, until a streamed answer takes it along.
 type Held = Option<Ticket>;
 
-/// A target chosen for an attempt.
-struct Choice {
-    target: Target,
-    stat: Arc<Stat>,
-    way: Way,
-}
-
 /// How a target is reached.
 enum Way {
     /// An engine on this node.
     Here,
     /// Another node's engine, over the cluster port.
     There(domain::NodeId),
-    /// A provider's API, and its own name of the model where that differs.
-    Api(Option<String>),
+    /// A provider's API.
+    Api,
     /// The built-in mock.
     Mock,
 }
@@ -92,10 +92,10 @@ where
     B::Error: Into<BoxError>,
 {
     let (parts, body) = request.into_parts();
-    let limited = {
+    let (key, limited) = {
         let view = inner.deps.view.peek();
         let key = auth::allow(inner, &view, &parts.headers, Scope::Inference)?;
-        view.state.keys.get(&key).filter(|key| !key.limits.is_empty()).cloned()
+        (key, view.state.keys.get(&key).filter(|key| !key.limits.is_empty()).cloned())
     };
     let body = read_body(inner, &parts.headers, body).await?;
     let call = match operation {
@@ -112,7 +112,8 @@ where
             ticket.admitted(claim);
         }
     }
-    ask(inner, &call, held).await
+    let answer = ask(inner, &call, key, held).await;
+    degraded(inner, &call, answer)
 }
 
 fn content_type(headers: &HeaderMap) -> &str {
@@ -120,22 +121,30 @@ fn content_type(headers: &HeaderMap) -> &str {
 }
 
 /// Asks one target after the other for an answer.
-async fn ask(inner: &Arc<Inner>, call: &Call, held: &mut Held) -> Result<Response<Body>, Problem> {
-    let deadline = Instant::now() + inner.config.patience(call.stream);
-    let mut tried: Vec<Target> = Vec::new();
+async fn ask(
+    inner: &Arc<Inner>,
+    call: &Call,
+    key: KeyId,
+    held: &mut Held,
+) -> Result<Response<Body>, Problem> {
+    let (patience, attempts_max) = patience(inner, call);
+    let deadline = Instant::now() + patience;
+    let mut search = Search::new(inner, call, key);
     let mut last: Option<Miss> = None;
-    while tried.len() < ATTEMPTS_MAX {
-        // Chosen anew each time: what failed may have changed the view meanwhile.
-        let choice = match choose(inner, call, &tried) {
+    inner.budget.called();
+    while search.tried() < attempts_max {
+        let choice = match search.next() {
             Ok(Some(choice)) => choice,
             Ok(None) => break,
             Err(problem) if last.is_none() => return Err(problem),
             Err(_) => break,
         };
         if last.is_some() {
+            if !inner.budget.draw(inner.loads.now()) {
+                break;
+            }
             inner.metrics.retries.add(1);
         }
-        tried.push(choice.target.clone());
         if let Some(claim) = held.as_mut().and_then(Ticket::claim) {
             claim.asked();
         }
@@ -152,64 +161,39 @@ async fn ask(inner: &Arc<Inner>, call: &Call, held: &mut Held) -> Result<Respons
     }
     match last {
         Some(miss) => miss.answer,
-        None => Err(Problem::unavailable("no_target", "nothing can answer just now: try again")),
+        None => Err(search.nothing_left()),
     }
 }
 
-/// The best target that was not tried yet.
-fn choose(inner: &Inner, call: &Call, tried: &[Target]) -> Result<Option<Choice>, Problem> {
+/// How long a call may take until the part of its answer that it cannot go on without, and how many targets may be tried.
+fn patience(inner: &Inner, call: &Call) -> (Duration, usize) {
+    let usual = inner.config.patience(call.stream);
     let view = inner.deps.view.peek();
-    let targets = routing::targets(&view, &call.model).map_err(|reason| no_target(&call.model, &reason))?;
-    let mut open: Vec<(Target, Arc<Stat>)> = targets
-        .into_iter()
-        .filter(|target| !tried.contains(target))
-        .map(|target| {
-            let stat = inner.loads.of(&target);
-            (target, stat)
-        })
-        .collect();
-    let best = if open.len() > 1 {
-        let now = inner.loads.now();
-        let loads = open.iter().map(|(target, stat)| (target, load(inner, target, stat, now)));
-        routing::best(loads, inner.ids.draw()).unwrap_or(0)
-    } else {
-        0
+    let Some(route) = view.state.route(&call.model) else { return (usual, ATTEMPTS_MAX) };
+    let ms =
+        if call.stream { route.times.first_token_ms.or(route.times.total_ms) } else { route.times.total_ms };
+    let attempts = route.attempts_max.map_or(ATTEMPTS_MAX, |max| max as usize);
+    (ms.map_or(usual, Duration::from_millis), attempts)
+}
+
+/// The answer that the route of the model's name declares for when nothing else answers, marked as such.
+fn degraded(
+    inner: &Inner,
+    call: &Call,
+    answer: Result<Response<Body>, Problem>,
+) -> Result<Response<Body>, Problem> {
+    let status = match &answer {
+        Ok(response) => response.status(),
+        Err(problem) => problem.status,
     };
-    if open.is_empty() {
-        return Ok(None);
+    if !may_pass(status) {
+        return answer;
     }
-    let (target, stat) = open.swap_remove(best);
-    let way = match &target {
-        Target::Replica { node, .. } if *node == inner.deps.me => Way::Here,
-        Target::Replica { node, .. } => Way::There(*node),
-        Target::Provider(name) => match view.state.providers.get(name) {
-            Some(row) if row.kind == Kind::Mock => Way::Mock,
-            Some(row) => Way::Api(own_name(row, &call.model)),
-            None => return Ok(None),
-        },
-    };
-    Ok(Some(Choice { stat, target, way }))
-}
-
-/// What this node's calls tell of a target. Its actor knows more of its health: calls of other nodes and requests of its own.
-fn load(inner: &Inner, target: &Target, stat: &Stat, now_ms: u64) -> Load {
-    let own = stat.load(now_ms);
-    let avoid = own.avoid || inner.deps.directory.load(target).is_some_and(|told| told.avoid);
-    Load { avoid, ..own }
-}
-
-/// What a provider itself calls a model, where that differs. `provider/model` names one provider's.
-fn own_name(provider: &Provider, model: &str) -> Option<String> {
-    let plain = match model.split_once('/') {
-        Some((first, rest))
-            if first == provider.name.as_str() && !provider.models.iter().any(|offer| offer == model) =>
-        {
-            rest
-        }
-        _ => model,
-    };
-    let own = provider.own_name(plain);
-    (own != model).then(|| own.to_owned())
+    let text = choose::fallback(&inner.deps.view.peek(), call);
+    match text.and_then(|text| attempt::declared(inner, call, &text)) {
+        Some(declared) => Ok(declared),
+        None => answer,
+    }
 }
 
 fn no_target(model: &str, reason: &Reason) -> Problem {

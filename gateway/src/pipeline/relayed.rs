@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::attempt::LOOK_EVERY;
 use super::events::Events;
+use super::guard;
 use super::loads::UnderWay;
 use super::peek::is_gone;
 use super::ticket::Ticket;
@@ -201,7 +202,9 @@ fn close(inner: &Inner, mut call: Passing, end: End) -> Option<Result<Bytes, Box
     };
     call.record(if matches!(end, End::Complete(_)) { Outcome::Ok } else { Outcome::Broken }, events);
     let blame = |why: &str| {
-        call.source.under_way.stat().failed(inner.loads.now());
+        let (stat, now) = (call.source.under_way.stat(), inner.loads.now());
+        stat.failed(now);
+        stat.learn(None, guard::Outcome::Failed, now, inner.ids.draw());
         if let Some(pass) = &call.source.pass {
             pass.report(Finish::Failed { reason: why.to_owned() });
         }

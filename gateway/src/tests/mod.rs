@@ -13,6 +13,7 @@ mod operators;
 mod pages;
 mod recovery;
 mod refusals;
+mod routes;
 mod scheduling;
 mod serving;
 mod streams;

@@ -10,6 +10,7 @@ pub mod why;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{DeploymentId, Epoch, NodeId, ProviderName};
+use crate::limits::ROUTE_DEPTH_MAX;
 use crate::tables::deployment::{Deployment, Desired, Phase, Replica};
 use crate::tables::node::{Node, Standing};
 use crate::tables::price::Rates;
@@ -107,10 +108,26 @@ pub fn named_provider<'a>(view: &'a View, model: &'a str) -> Option<(&'a Provide
     Some((name, rest))
 }
 
-/// What tokens of `model` cost, if that was said: of this name, or of the one that `provider/model` has there.
+/// What tokens of `model` cost, if that was said: of this name, or of the one that `provider/model` has there; else, of a
+/// name with a route, the dearest of what may answer for it, if all of that has a price.
 pub fn rates(view: &View, model: &str) -> Option<Rates> {
+    rates_within(view, model, ROUTE_DEPTH_MAX)
+}
+
+fn rates_within(view: &View, model: &str, depth: usize) -> Option<Rates> {
     let of = |name: &str| view.state.prices.get(&name.to_owned()).map(|price| price.rates);
-    of(model).or_else(|| of(named_provider(view, model)?.1))
+    if let Some(rates) = of(model).or_else(|| of(named_provider(view, model)?.1)) {
+        return Some(rates);
+    }
+    let route = view.state.route(model).filter(|_| depth > 0)?;
+    let names = route.names().map(|(_, name)| name).filter(|name| *name != model);
+    let mut dearest = None;
+    for name in names {
+        let next = rates_within(view, name, depth - 1)?;
+        let so_far: Rates = dearest.unwrap_or_default();
+        dearest = Some(Rates { input: so_far.input.max(next.input), output: so_far.output.max(next.output) });
+    }
+    dearest
 }
 
 /// Whether a call under way at a replica is given up, because its node is gone. A node that is heard of, or that stops in
