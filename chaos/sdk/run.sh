@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the official OpenAI SDK against a real cluster: a private Python environment, three nodes, a real llama-server.
-# Before that the fakes of providers are tried with the providers' own clients.
+# Runs official SDKs against a real cluster: a private Python environment, three nodes, a real llama-server.
+# Before that the fakes of providers are tried with the providers' own clients, and every protocol over every fake.
 # usage: chaos/sdk/run.sh   (environment: LLMHUB = path of the llmhub binary)
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -12,4 +12,4 @@ if ! cmp -s "$here/requirements.txt" "$env/requirements.txt"; then
   "$env/bin/pip" --quiet install --requirement "$here/requirements.txt"
   cp "$here/requirements.txt" "$env/requirements.txt"
 fi
-exec "$env/bin/python" -B -m pytest -q -x -p no:cacheprovider "$here/fakes" "$here/test_sdk.py"
+exec "$env/bin/python" -B -m pytest -q -x -p no:cacheprovider "$here/fakes" "$here/test_gateway.py" "$here/test_sdk.py"

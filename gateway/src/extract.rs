@@ -128,6 +128,7 @@ fn wrong_shape(body: &[u8], error: &serde_json::Error) -> Problem {
         // serde names missing and unknown fields in backquotes; for a wrong type it only tells the place.
         let named = text.contains(" field `").then(|| text.split('`').nth(1)).flatten().map(str::to_owned);
         let param = named.or_else(|| field_before(body, error.line(), error.column()));
+        let param = param.map(String::into_boxed_str);
         return Problem { param, ..Problem::bad_request("invalid_value", message) };
     }
     Problem::bad_request("invalid_json", message)

@@ -25,12 +25,12 @@ pub(crate) struct Problem {
     pub kind: Cow<'static, str>,
     pub code: Cow<'static, str>,
     pub message: Cow<'static, str>,
-    pub param: Option<String>,
+    pub param: Option<Box<str>>,
     pub retry_after: Option<Duration>,
     /// Whether official clients are told not to send the same again.
     pub in_vain: bool,
     /// Names the target that answered so, where one did.
-    pub target: Option<HeaderValue>,
+    pub target: Option<Box<HeaderValue>>,
 }
 
 /// Tells official clients not to repeat what cannot succeed.
@@ -58,7 +58,7 @@ impl Problem {
     }
 
     pub(crate) fn bad_param(param: &str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { param: Some(param.to_owned()), ..Self::bad_request("invalid_value", message) }
+        Self { param: Some(param.into()), ..Self::bad_request("invalid_value", message) }
     }
 
     pub(crate) fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
@@ -110,6 +110,7 @@ impl Problem {
     /// What a provider said, told with this status.
     pub(crate) fn of_provider(status: StatusCode, error: ErrorBody) -> Self {
         let ErrorBody { message, kind, param, code } = error;
+        let param = param.map(String::into_boxed_str);
         let known = if status.is_client_error() { INVALID } else { SERVER };
         let kind = kind.map_or(Cow::Borrowed(known), Cow::Owned);
         let code = code.map_or(Cow::Borrowed("upstream_error"), Cow::Owned);
@@ -124,7 +125,7 @@ impl Problem {
             adapters::Error::Json { .. } => Problem::bad_request("invalid_json", message),
             adapters::Error::Field { param, .. } => Problem::bad_param(param, message),
             adapters::Error::Unsaid { what, .. } => {
-                let param = Some(what.param(protocol).to_owned());
+                let param = Some(what.param(protocol).into());
                 Problem { param, ..Problem::bad_request("unsupported_parameter", message) }
             }
             adapters::Error::Cannot { .. } => Problem::bad_request("unsupported_operation", message),
@@ -139,7 +140,7 @@ impl Problem {
         ErrorBody {
             message: self.message.to_string(),
             kind: Some(self.kind.to_string()),
-            param: self.param.clone(),
+            param: self.param.as_deref().map(str::to_owned),
             code: Some(self.code.to_string()),
         }
     }
@@ -164,7 +165,7 @@ impl Problem {
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }
         if let Some(target) = self.target {
-            headers.insert(TARGET_HEADER, target);
+            headers.insert(TARGET_HEADER, *target);
         }
         response
     }

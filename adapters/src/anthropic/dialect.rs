@@ -79,6 +79,10 @@ impl Dialect for Anthropic {
         NAME
     }
 
+    fn home(&self) -> Option<&str> {
+        Some("https://api.anthropic.com")
+    }
+
     fn relays(&self, operation: Operation) -> bool {
         matches!(operation, Operation::Messages | Operation::CountTokens | Operation::Models)
     }

@@ -83,6 +83,10 @@ impl Dialect for DashScope {
         NAME
     }
 
+    fn home(&self) -> Option<&str> {
+        Some("https://dashscope.aliyuncs.com")
+    }
+
     fn says(&self) -> &[Feature] {
         &[
             Feature::Tools,

@@ -99,6 +99,10 @@ impl Dialect for Gemini {
         NAME
     }
 
+    fn home(&self) -> Option<&str> {
+        Some("https://generativelanguage.googleapis.com")
+    }
+
     fn usage(&self, body: &[u8]) -> Option<Usage> {
         stream::usage(&serde_json::from_slice(body).ok()?)
     }

@@ -25,6 +25,8 @@ use crate::profiles::{azure, zhipu};
 pub struct Profile {
     /// What configuration calls it.
     pub name: &'static str,
+    /// Where it is reached, where there is one place for everybody.
+    pub home: Option<&'static str>,
     /// How it is given its key.
     pub auth: Auth,
     /// What it offers of OpenAI's interface; clients' bytes pass to it as they are.
@@ -132,6 +134,7 @@ pub const ALL: &[Operation] = &[
 /// OpenAI itself.
 pub const OPENAI: Profile = Profile {
     name: "openai",
+    home: Some("https://api.openai.com/v1"),
     auth: Auth::Bearer,
     operations: ALL,
     output_max: "max_completion_tokens",
@@ -181,6 +184,7 @@ impl Profile {
     /// A server without ways of its own, of which nothing is known.
     pub const PLAIN: Profile = Profile {
         name: "",
+        home: None,
         auth: Auth::Bearer,
         operations: &[],
         output_max: "max_tokens",
@@ -350,6 +354,10 @@ pub(crate) fn key_value(secret: &str) -> Result<HeaderValue, Error> {
 impl Dialect for Profile {
     fn name(&self) -> &str {
         self.name
+    }
+
+    fn home(&self) -> Option<&str> {
+        self.home
     }
 
     fn relays(&self, operation: Operation) -> bool {

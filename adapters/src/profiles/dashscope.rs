@@ -10,6 +10,7 @@ use crate::openai::{Profile, Rule, Thinking};
 /// DashScope. Base URLs: `https://dashscope.aliyuncs.com/compatible-mode/v1` and those of other regions.
 pub const DASHSCOPE: Profile = Profile {
     name: "dashscope-compatible",
+    home: Some("https://dashscope.aliyuncs.com/compatible-mode/v1"),
     operations: &[Operation::Chat, Operation::Completions, Operation::Embeddings, Operation::Models],
     rules: &[
         Rule::Rename { from: "max_completion_tokens", to: "max_tokens" },

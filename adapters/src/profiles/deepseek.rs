@@ -16,6 +16,7 @@ use crate::openai::{ErrorBody, Profile, Rule, Thinking};
 /// penalties are taken and do nothing.
 pub const DEEPSEEK: Profile = Profile {
     name: "deepseek",
+    home: Some("https://api.deepseek.com"),
     operations: &[Operation::Chat, Operation::Models],
     rules: &[
         Rule::Rename { from: "max_completion_tokens", to: "max_tokens" },

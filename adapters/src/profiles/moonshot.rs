@@ -12,6 +12,7 @@ use crate::openai::{Profile, Rule, Thinking};
 /// Newer models have one temperature and refuse any other; that is theirs to tell.
 pub const MOONSHOT: Profile = Profile {
     name: "moonshot",
+    home: Some("https://api.moonshot.cn/v1"),
     operations: &[Operation::Chat, Operation::Models],
     output_max: "max_completion_tokens",
     rules: &[

@@ -9,6 +9,7 @@ use crate::openai::{Profile, Rule, Thinking};
 /// Qianfan. Base URL: `https://qianfan.baidubce.com/v2`.
 pub const QIANFAN: Profile = Profile {
     name: "qianfan",
+    home: Some("https://qianfan.baidubce.com/v2"),
     operations: &[
         Operation::Chat,
         Operation::Completions,

@@ -14,6 +14,7 @@ use crate::openai::{ErrorBody, Profile, Rule, Thinking};
 /// clients' bytes do not pass to it as they are.
 pub const SPARK: Profile = Profile {
     name: "spark",
+    home: Some("https://spark-api-open.xf-yun.com/v1"),
     rules: &[
         Rule::Clamp { field: "top_k", min: 1.0, max: 6.0 },
         // Else calls of tools come as one object, or as text.

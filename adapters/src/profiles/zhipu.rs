@@ -22,6 +22,7 @@ const TOKEN_S: u64 = 300;
 /// The key is `id.secret`. It is good as it is; where the target's option `auth` is `token`, a token goes in its place.
 pub const ZHIPU: Profile = Profile {
     name: "zhipu",
+    home: Some("https://open.bigmodel.cn/api/paas/v4"),
     auth: Auth::BearerOrToken,
     operations: &[
         Operation::Chat,

@@ -66,6 +66,10 @@ impl Dialect for Qianfan {
         NAME
     }
 
+    fn home(&self) -> Option<&str> {
+        Some("https://aip.baidubce.com")
+    }
+
     fn says(&self) -> &[Feature] {
         &[
             Feature::Tools,

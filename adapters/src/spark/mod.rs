@@ -38,6 +38,10 @@ impl Dialect for Spark {
         NAME
     }
 
+    fn home(&self) -> Option<&str> {
+        Some("wss://spark-api.xf-yun.com")
+    }
+
     fn says(&self) -> &[Feature] {
         &[
             Feature::Tools,

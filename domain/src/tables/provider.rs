@@ -32,7 +32,7 @@ pub enum Kind {
     /// The built-in mock: deterministic answers without any network.
     Mock,
     /// Any dialect, by name.
-    Api(Api),
+    Api(Box<Api>),
 }
 
 /// How a provider is reached that speaks a dialect of its own.
@@ -69,7 +69,8 @@ impl Kind {
     /// Its base URL, if it has one.
     pub fn url(&self) -> Option<&str> {
         match self {
-            Kind::OpenAi { url, .. } | Kind::Api(Api { url, .. }) => Some(url),
+            Kind::OpenAi { url, .. } => Some(url),
+            Kind::Api(api) => Some(&api.url),
             Kind::Mock => None,
         }
     }
@@ -93,14 +94,16 @@ impl Provider {
     /// Its API key, sealed, if it has one.
     pub fn sealed(&self) -> Option<&Sealed> {
         match &self.kind {
-            Kind::OpenAi { api_key, .. } | Kind::Api(Api { api_key, .. }) => api_key.as_ref(),
+            Kind::OpenAi { api_key, .. } => api_key.as_ref(),
+            Kind::Api(api) => api.api_key.as_ref(),
             Kind::Mock => None,
         }
     }
 
     pub(super) fn sealed_mut(&mut self) -> Option<&mut Sealed> {
         match &mut self.kind {
-            Kind::OpenAi { api_key, .. } | Kind::Api(Api { api_key, .. }) => api_key.as_mut(),
+            Kind::OpenAi { api_key, .. } => api_key.as_mut(),
+            Kind::Api(api) => api.api_key.as_mut(),
             Kind::Mock => None,
         }
     }

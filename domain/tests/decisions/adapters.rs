@@ -37,7 +37,7 @@ fn speaker(dialect: &str) -> Command {
         own_names: BTreeMap::new(),
     };
     let (name, models) = ("p".into(), vec!["m".into()]);
-    let row = Provider { name, kind: Kind::Api(api), models, revision: 0, created_at: 0 };
+    let row = Provider { name, kind: Kind::Api(Box::new(api)), models, revision: 0, created_at: 0 };
     Command::Provider(provider::Command::Put(row))
 }
 

@@ -120,9 +120,9 @@ fn model_of(app: &App, id: &str) -> Result<Model, Problem> {
         let message = format!(
             "there is no model `{id}`: list them with GET /v1/models, or give an absolute path or a file:// URL"
         );
-        return Err(Problem { param: Some("modelId".to_owned()), ..Problem::not_found(message) });
+        return Err(Problem { param: Some("modelId".into()), ..Problem::not_found(message) });
     }
-    let path = local_path(id).map_err(|problem| Problem { param: Some("modelId".to_owned()), ..problem })?;
+    let path = local_path(id).map_err(|problem| Problem { param: Some("modelId".into()), ..problem })?;
     let stem = path.rsplit('/').next().unwrap_or_default();
     let stem = stem.strip_suffix(".gguf").unwrap_or(stem);
     Ok(new(name_of(stem), stem.to_owned(), Some(path)))

@@ -96,7 +96,7 @@ pub(crate) async fn get(_: MayInfer, Fresh(view): Fresh, Path(id): Path<String>)
         let problem = Problem::not_found(format!(
             "the model `{id}` does not exist: GET /v1/models lists those that do"
         ));
-        Problem { code: "model_not_found".into(), param: Some("model".to_owned()), ..problem }
+        Problem { code: "model_not_found".into(), param: Some("model".into()), ..problem }
     })?;
     Ok(Json(shape(&id, &about)))
 }

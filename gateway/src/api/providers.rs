@@ -95,13 +95,13 @@ pub(crate) async fn put(
             if dialect.name() == COMPATIBLE.name && plain {
                 Kind::OpenAi { url, api_key }
             } else {
-                Kind::Api(Api {
+                Kind::Api(Box::new(Api {
                     dialect: dialect.name().to_owned(),
                     url,
                     api_key,
                     options: ask.options,
                     own_names,
-                })
+                }))
             }
         }
     };

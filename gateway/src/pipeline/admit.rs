@@ -117,7 +117,7 @@ fn unpriced(model: &str) -> Problem {
     );
     let problem =
         Problem::new(StatusCode::FORBIDDEN, "insufficient_permissions", "model_not_priced", message);
-    Problem { param: Some("model".to_owned()), ..problem }
+    Problem { param: Some("model".into()), ..problem }
 }
 
 fn refused(refusal: Refusal, standings: &mut Vec<Standing>) -> Problem {

@@ -182,7 +182,7 @@ fn unplanned(model: &str, nothing: &Nothing) -> Problem {
         Some(reason) => no_target(model, reason),
         None => {
             let problem = Problem::bad_request("model_not_capable", format!("model `{model}`: {nothing}"));
-            Problem { param: Some("model".to_owned()), ..problem }
+            Problem { param: Some("model".into()), ..problem }
         }
     }
 }

@@ -37,7 +37,6 @@ use crate::inner::Inner;
 use crate::problem::Problem;
 use attempt::Miss;
 pub(crate) use budget::Budget;
-pub(crate) use choose::Known;
 use choose::{Search, may_pass};
 pub(crate) use inbound::relayed;
 pub(crate) use loads::Loads;
@@ -202,7 +201,7 @@ fn no_target(model: &str, reason: &Reason) -> Problem {
             let message = format!("the model `{model}` does not exist: GET /v1/models lists those that do");
             let problem =
                 Problem::new(StatusCode::NOT_FOUND, "invalid_request_error", "model_not_found", message);
-            Problem { param: Some("model".to_owned()), ..problem }
+            Problem { param: Some("model".into()), ..problem }
         }
         Reason::Stopped(_) | Reason::NoneReady { .. } | Reason::Unreachable(_) => Problem::unavailable(
             "model_not_ready",

@@ -35,7 +35,7 @@ pub(super) async fn refusal(
     }
     if !exchange.relays() || !bytes.starts_with(b"{") || read_error(&bytes).is_none() {
         let status = if exchange.relays() { status } else { status_of(&failure, status) };
-        let target = Some(reached.under_way.stat().label.clone());
+        let target = Some(Box::new(reached.under_way.stat().label.clone()));
         let told = Problem::of_provider(status, error);
         return Miss { retry, answer: Err(Problem { retry_after: failure.retry_after, target, ..told }) };
     }
@@ -57,7 +57,7 @@ pub(super) fn refused(inner: &Inner, reached: &Reached, refusal: &Refusal, way: 
         return Miss { retry, answer: Err(problem) };
     }
     let told = Problem::of_provider(status_of(failure, StatusCode::OK), error.clone());
-    let target = Some(reached.under_way.stat().label.clone());
+    let target = Some(Box::new(reached.under_way.stat().label.clone()));
     Miss { retry, answer: Err(Problem { retry_after: failure.retry_after, target, ..told }) }
 }
 

@@ -171,6 +171,7 @@ fn talker(world: &Arc<World>, host_and_port: &str) {
     let mut streams = world.outside(host_and_port);
     tokio::spawn(async move {
         while let Some(stream) = streams.recv().await {
+            #[expect(clippy::result_large_err, reason = "the library wants the refusal as it is")]
             let refuse = |request: &handshake::Request, answer: handshake::Response| {
                 if request.uri().query() == Some("key=good") {
                     return Ok(answer);
