@@ -141,6 +141,8 @@ mod tests {
             "restore",
             "setting",
             "rotation",
+            "adapter",
+            "route",
         ];
         assert_eq!(kinds.map(step).into_iter().collect::<BTreeSet<_>>().len(), kinds.len());
     }

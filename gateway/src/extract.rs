@@ -120,7 +120,8 @@ where
     }
 }
 
-fn wrong_shape(body: &[u8], error: &serde_json::Error) -> Problem {
+/// What is wrong with a body, by its field where that is known.
+pub(crate) fn wrong_shape(body: &[u8], error: &serde_json::Error) -> Problem {
     let message =
         format!("the body is not what is expected here: {error}; GET /openapi.json shows its shape");
     if error.is_data() {

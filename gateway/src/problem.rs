@@ -8,9 +8,9 @@ use actors::ports::{Body, PeerError, ProposeError, VaultError};
 use adapters::openai::ErrorBody;
 use adapters::{Operation, Protocol};
 use axum::response::IntoResponse;
-use domain::Reject;
 use domain::command::RejectClass;
 use domain::key::Scope;
+use domain::{Reject, route};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -187,7 +187,10 @@ impl From<ProposeError> for Problem {
             ProposeError::Rejected(reject) => match reject.class() {
                 RejectClass::NotFound => Problem::not_found(message),
                 RejectClass::Conflict => Problem::conflict(message),
-                RejectClass::Invalid => Problem::bad_request("invalid_value", message),
+                RejectClass::Invalid => {
+                    let param = field(&reject).map(str::to_owned);
+                    Problem { param, ..Problem::bad_request("invalid_value", message) }
+                }
             },
             ProposeError::Unavailable { retry_after, .. } => {
                 Problem { retry_after: Some(retry_after), ..Problem::unavailable("no_quorum", message) }
@@ -202,6 +205,17 @@ impl From<ProposeError> for Problem {
                 Problem::new(StatusCode::GATEWAY_TIMEOUT, SERVER, "outcome_unknown", message)
             }
         }
+    }
+}
+
+/// The field of the request that a refusal is about, where rows are sent as they are kept.
+fn field(reject: &Reject) -> Option<&str> {
+    match reject {
+        Reject::Route(route::Reject::Bad { field, .. }) => {
+            Some(if field == "the name" { "name" } else { field })
+        }
+        Reject::Route(route::Reject::Loop { .. } | route::Reject::TooDeep { .. }) => Some("chain"),
+        _ => None,
     }
 }
 

@@ -7,9 +7,9 @@ use axum::routing::{delete, get, post, put};
 use domain::key::Scope;
 
 use crate::api::{
-    actors, backup, config, deploy, deployments, docs, events, explain, health, inference, keys, metrics,
-    models, nodes, ollama, prices, providers, rebalance, registry, restore, rotations, settings, status,
-    tokens, view,
+    actors, adapters, backup, config, deploy, deployments, docs, events, explain, health, inference, keys,
+    metrics, models, nodes, ollama, plan, prices, providers, rebalance, registry, restore, rotations,
+    routes as model_routes, settings, status, tokens, view,
 };
 use crate::extract::App;
 use crate::problem::Problem;
@@ -121,6 +121,16 @@ routes! {
     get "/api/prices" Read [consistent after limit] => prices::list, "List what models cost";
     put "/api/prices/{*model}" Admin (PriceRequest) => prices::set, "Set what a million tokens of a model cost";
     delete "/api/prices/{*model}" Admin => prices::remove, "Take a model's price away";
+    get "/api/routes" Read [consistent after limit] => model_routes::list, "List what becomes of calls for models";
+    get "/api/routes/{*name}" Read [consistent] => model_routes::get, "Show what becomes of calls for a model";
+    put "/api/routes/{*name}" Admin (RouteRequest) => model_routes::set, "Set all of what becomes of calls for a model";
+    delete "/api/routes/{*name}" Admin => model_routes::remove, "Let calls for a model go to all that offer it again";
+    get "/api/explain" Read [consistent model user key label vision tools json_schema tokens] => plan::explain, "Who would be asked for a call, in which order and why";
+    get "/api/adapters" Read [consistent after limit] => adapters::list, "List declared dialects, those of the program among them";
+    get "/api/adapters/{name}" Read [consistent version] => adapters::get, "Show a declared dialect";
+    put "/api/adapters/{name}" Admin (AdapterDeclaration) => adapters::put, "Declare a dialect, or a new version of it";
+    post "/api/adapters/{name}/rollback" Admin (RollbackRequest) => adapters::rollback, "Speak a version of a declared dialect again";
+    delete "/api/adapters/{name}" Admin => adapters::remove, "Take a declared dialect away, with all its versions";
     get "/api/deployments" Read [consistent after limit] => deployments::list, "List deployments";
     get "/api/deployments/{id}" Read [consistent] => deployments::get, "Show a deployment by id or name";
     delete "/api/deployments/{id}" Deploy => deployments::remove, "Delete a deployment";

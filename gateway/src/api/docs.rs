@@ -130,9 +130,29 @@ fn asked(route: &Route, name: &str) -> Value {
             json!({ "type": "integer", "default": page::ROWS_DEFAULT, "maximum": page::ROWS_MAX }),
             "rows at most",
         ),
-        _ => (json!({}), ""),
+        "version" => (json!({ "type": "integer" }), "which version; the one that is spoken by default"),
+        name => of_call(name),
     };
-    parameter("query", name, false, schema, description)
+    parameter("query", name, name == "model", schema, description)
+}
+
+/// What tells of a call who would be asked for it.
+fn of_call(name: &str) -> (Value, &'static str) {
+    match name {
+        "model" => (json!({ "type": "string" }), "the name that the call asks for"),
+        "user" => (json!({ "type": "string" }), "whom the caller acts for"),
+        "key" => (json!({ "type": "string" }), "the id of the key that it comes with"),
+        "label" => (json!({ "type": "string" }), "the key's labels, between commas"),
+        "vision" => (json!({ "type": "boolean", "default": false }), "whether there are pictures in it"),
+        "tools" => (json!({ "type": "boolean", "default": false }), "whether it brings tools"),
+        "json_schema" => {
+            (json!({ "type": "boolean", "default": false }), "whether its answer has to fit a schema")
+        }
+        "tokens" => {
+            (json!({ "type": "integer", "default": 0 }), "tokens read and written that have to fit in")
+        }
+        _ => (json!({}), ""),
+    }
 }
 
 fn repeated() -> Value {

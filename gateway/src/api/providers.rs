@@ -3,25 +3,25 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use adapters::dialect::{self, Dialect};
-use adapters::openai::COMPATIBLE;
+use ::adapters::dialect::{self, Dialect, Spoken};
+use ::adapters::openai::COMPATIBLE;
 use axum::Json;
 use axum::extract::{Path, State};
 use domain::provider::{Api, Command, Kind, Provider};
 use domain::secret::Sealed;
-use domain::{Command as Change, ProviderName};
+use domain::{Command as Change, ProviderName, State as Tables};
 use http::{StatusCode, Uri};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Answer;
 use super::page::Page;
+use super::{Answer, adapters};
 use crate::extract::{App, Fresh, MayAdmin, MayRead, Shaped};
 use crate::problem::Problem;
 use crate::time_text::rfc3339;
 
 /// The kind that needs no network.
-const MOCK: &str = "mock";
+pub(super) const MOCK: &str = "mock";
 
 /// A provider to be added or replaced.
 #[derive(Deserialize)]
@@ -33,7 +33,7 @@ pub(crate) struct ProviderRequest {
     /// Absent: the key it has is kept, as long as its URL stays.
     api_key: Option<String>,
     models: Vec<Offer>,
-    /// A dialect's name, or `mock`.
+    /// A dialect's name, programmed or declared, or `mock`.
     #[serde(default)]
     kind: Option<String>,
     #[serde(default)]
@@ -87,8 +87,8 @@ pub(crate) async fn put(
     let kind = match ask.kind.as_deref() {
         Some(MOCK) => Kind::Mock,
         kind => {
-            let dialect = known(kind.unwrap_or(COMPATIBLE.name))?;
-            let url = base_url(dialect, ask.url)?;
+            let dialect = known(&app.deps.view.load().state, kind.unwrap_or(COMPATIBLE.name))?;
+            let url = base_url(&*dialect, ask.url)?;
             let api_key = seal(&app, &name, &url, ask.api_key).await?;
             let plain = ask.options.is_empty() && own_names.is_empty();
             // Also programs that know no other dialects understand this one.
@@ -124,10 +124,12 @@ fn offers(offers: Vec<Offer>) -> (Vec<String>, BTreeMap<String, String>) {
     (models.collect(), own_names)
 }
 
-fn known(kind: &str) -> Result<&'static dyn Dialect, Problem> {
-    dialect::named(kind).ok_or_else(|| {
-        let names: Vec<&str> = dialect::ALL.iter().map(|dialect| dialect.name()).collect();
-        Problem::bad_param("kind", format!("`{kind}` is not known: use {} or {MOCK}", names.join(", ")))
+fn known(tables: &Tables, kind: &str) -> Result<Spoken, Problem> {
+    adapters::spoken(tables, kind).unwrap_or_else(|| {
+        let programmed = dialect::ALL.iter().map(|dialect| dialect.name());
+        let names: Vec<&str> = programmed.chain(adapters::names(tables)).collect();
+        let hint = format!("`{kind}` is not known: use {} or {MOCK}", names.join(", "));
+        Err(Problem::bad_param("kind", hint))
     })
 }
 

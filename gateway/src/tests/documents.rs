@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::bed::*;
 use crate::api::docs::schemas;
 use crate::api::{
-    deploy, deployments, keys, prices, providers, registry, restore, rotations, settings, tokens,
+    adapters, deploy, deployments, keys, prices, providers, registry, restore, rotations, routes, settings,
+    tokens,
 };
 use crate::routes::ROUTES;
 
@@ -40,7 +41,9 @@ async fn the_document_tells_what_can_be_asked_beside_the_body() {
     };
     assert_eq!(names("/api/nodes", "get"), ["query consistent"]);
     assert_eq!(names("/api/actors", "get"), ["query consistent", "query node"]);
-    for list in ["deployments", "keys", "models", "prices", "providers", "quotas", "tokens"] {
+    let lists =
+        ["adapters", "deployments", "keys", "models", "prices", "providers", "quotas", "routes", "tokens"];
+    for list in lists {
         let expected = ["query consistent", "query after", "query limit"];
         assert_eq!(names(&format!("/api/{list}"), "get"), expected, "{list}");
     }
@@ -106,6 +109,9 @@ fn every_body_has_a_schema_whose_example_is_understood() {
     check::<rotations::RotationRequest>(&schemas, "RotationRequest");
     check::<settings::QuotaRequest>(&schemas, "QuotaRequest");
     check::<prices::PriceRequest>(&schemas, "PriceRequest");
+    check::<routes::RouteRequest>(&schemas, "RouteRequest");
+    check::<adapters::RollbackRequest>(&schemas, "RollbackRequest");
+    check::<::adapters::declared::Declaration>(&schemas, "AdapterDeclaration");
     for body in ROUTES.iter().filter_map(|route| route.body) {
         assert!(schemas[body].is_object(), "{body}");
     }

@@ -1,6 +1,7 @@
 //! The gateway through its own door, over fake ports: every answer a client can get, and what becomes of calls whose
 //! targets fail.
 
+mod adapters;
 mod backups;
 mod bed;
 mod changes;
@@ -14,6 +15,7 @@ mod pages;
 mod recovery;
 mod refusals;
 mod routes;
+mod routing;
 mod scheduling;
 mod serving;
 mod streams;

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::bed::*;
 
-const LISTS: [&str; 7] = ["deployments", "keys", "models", "prices", "providers", "quotas", "tokens"];
+const LISTS: [&str; 9] =
+    ["adapters", "deployments", "keys", "models", "prices", "providers", "quotas", "routes", "tokens"];
 
 async fn admin(bed: &Bed, method: Method, path: &str, body: Value) -> Got {
     bed.ask(method, path, Scope::Admin, &body.to_string()).await
@@ -29,6 +30,7 @@ async fn a_list_read_page_by_page_is_the_whole_list() {
         ] {
             assert_eq!(admin(&bed, Method::POST, &format!("/api/{list}"), body).await.status, 201, "{list}");
         }
+        admin(&bed, Method::PUT, &format!("/api/routes/org/m{n}"), json!({})).await;
         admin(&bed, Method::PUT, &format!("/api/quotas/t{n}"), json!({ "replicas": 1 })).await;
         let price = json!({ "input": 0.15, "output": 0.6 });
         admin(&bed, Method::PUT, &format!("/api/prices/org/m{n}"), price).await;

@@ -1,158 +1,162 @@
-//! Names with routes, targets that fail too often, and targets that speak otherwise than the client.
+//! Routes as operators set them, and what would become of a call.
 
-use domain::Command;
 use domain::key::Scope;
-use domain::route::{self, Policy, Route, Share, Step};
+use domain::provider::{Api, Kind};
 use http::Method;
-use serde_json::{Value, json as value};
+use serde_json::{Value, json};
 
 use super::bed::*;
-use super::fakes::{Next, Piece, events, json};
+use crate::api::docs::schemas;
 
-const ANSWER: &str = r#"{"id":"1","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#;
-
-fn failing() -> Next {
-    Next::Answer(500, "application/json", vec![Piece::Bytes("{\"error\":{\"message\":\"broken\"}}")])
+async fn admin(bed: &Bed, method: Method, path: &str, body: Value) -> Got {
+    bed.ask(method, path, Scope::Admin, &body.to_string()).await
 }
 
-/// A chain of one model after the other.
-fn chain(bed: &Bed, name: &str, models: &[&str], fallback_answer: Option<&str>) {
-    let step = |model: &&str| Step {
-        targets: vec![Share { model: (*model).to_owned(), weight: 1 }],
-        policy: Policy::Weighted,
-    };
-    let route = Route {
-        name: name.to_owned(),
-        chain: models.iter().map(step).collect(),
-        fallback_answer: fallback_answer.map(str::to_owned),
-        ..Route::default()
-    };
-    bed.apply(Command::Route(route::Command::Put(Box::new(route))));
-}
-
-/// Two providers with a model of their own each.
-fn two(bed: &Bed) {
-    bed.provider("x", &["first"]);
-    bed.provider("y", &["second"]);
+async fn set(bed: &Bed, name: &str, route: Value) -> Got {
+    admin(bed, Method::PUT, &format!("/api/routes/{name}"), route).await
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_leads_to_models_in_the_order_of_its_chain() {
+async fn a_route_is_set_shown_listed_and_removed() {
     let bed = Bed::new();
-    two(&bed);
-    chain(&bed, "best", &["first", "second"], None);
-    bed.targets.then(json(ANSWER)).then(failing()).then(json(ANSWER));
-    let got = bed.chat("best").await;
-    assert_eq!(got.status, 200);
-    assert_eq!(got.headers["x-llmhub-target"], "x");
-    assert!(got.headers["x-llmhub-route"].to_str().unwrap().starts_with("x"), "{:?}", got.headers);
-    assert_eq!(bed.chat("best").await.headers["x-llmhub-target"], "y");
-    let seen = bed.targets.seen();
-    let models: Vec<Value> = seen
-        .iter()
-        .map(|(_, sent)| serde_json::from_slice::<Value>(sent.body()).unwrap()["model"].clone())
-        .collect();
-    assert_eq!(models, ["first", "first", "second"]);
+    let route = schemas()["RouteRequest"]["example"].clone();
+    let mut set = set(&bed, "team/best", route.clone()).await.json();
+    assert_eq!((&set["name"], &set["set_at"]), (&json!("team/best"), &json!("2023-11-14T22:13:20.000Z")));
+    assert_eq!(bed.get("/api/routes/team/best").await.json(), set);
+    assert_eq!(bed.get("/api/routes").await.json(), json!({ "routes": [set], "next": null }));
+    // What is shown can be set again, as it is but for its name and time.
+    let fields = set.as_object_mut().unwrap();
+    fields.remove("name");
+    fields.remove("set_at");
+    let mut expected = route;
+    expected["chain"][1]["targets"][0]["weight"] = json!(1);
+    assert_eq!(set, expected);
+    assert_eq!(admin(&bed, Method::PUT, "/api/routes/other", set).await.status, 200);
+    let removed = admin(&bed, Method::DELETE, "/api/routes/team/best", json!({})).await.json();
+    assert_eq!(removed, json!({ "deleted": "team/best" }));
+    let gone = bed.get("/api/routes/team/best").await;
+    gone.is_error(404, "not_found", "there is no route `team/best`: list them with GET /api/routes");
+    let again = admin(&bed, Method::DELETE, "/api/routes/team/best", json!({})).await;
+    again.is_error(404, "not_found", "there is no route");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_route_declares_is_answered_when_nothing_else_answers() {
+async fn a_route_of_which_nothing_is_said_is_the_usual_one() {
     let bed = Bed::new();
-    two(&bed);
-    chain(&bed, "best", &["first", "second"], Some("please come back later"));
-    bed.targets.then(failing()).then(failing());
-    let got = bed.chat("best").await;
-    assert_eq!(got.status, 200);
-    assert_eq!(got.headers["x-llmhub-degraded"], "fallback-answer");
-    assert_eq!(got.json()["choices"][0]["message"]["content"], "please come back later");
-    bed.targets.then(failing()).then(failing());
-    let got = rest(bed.stream("best").await).await;
-    assert!(got.contains("please come back later") && got.ends_with("data: [DONE]\n\n"), "{got}");
-    // A question that is wrong is told so.
-    let wrong = bed.ask(Method::POST, "/v1/chat/completions", Scope::Inference, r#"{"model":"best"}"#).await;
-    wrong.is_error(400, "invalid_value", "messages");
+    let route = json!({ "chain": [{ "targets": [{ "model": "api" }] }], "queue": {}, "hedge": {} });
+    let set = set(&bed, "best", route).await.json();
+    let step = json!({ "targets": [{ "model": "api", "weight": 1 }], "policy": "weighted" });
+    assert_eq!(set["chain"], json!([step]));
+    assert_eq!(set["queue"], json!({ "in_flight_max": 64, "waiting_max": 256, "wait_ms": 30000 }));
+    assert_eq!(set["hedge"], json!({ "after_ms": null }));
+    assert!(set["fusion"].is_null() && set["attempts_max"].is_null() && set["fallback_answer"].is_null());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_that_fails_every_second_call_is_left_alone_and_callers_see_nothing_of_it() {
+async fn what_is_wrong_with_a_route_is_told_by_its_field() {
     let bed = Bed::new();
-    two(&bed);
-    chain(&bed, "best", &["first", "second"], None);
-    let mut asked_first = 0;
-    for call in 0..60 {
-        let before = bed.targets.seen().len();
-        if call % 2 == 0 {
-            bed.targets.then(failing()).then(json(ANSWER))
-        } else {
-            bed.targets.then(json(ANSWER))
-        };
-        assert_eq!(bed.chat("best").await.status, 200, "call {call}");
-        if call % 2 == 0 {
-            // Long enough for what just failed to be asked first again.
-            tokio::time::advance(std::time::Duration::from_millis(1_100)).await;
-        }
-        let seen = bed.targets.seen();
-        let hosts = |n: usize| seen[n].1.uri().host().unwrap().to_owned();
-        if hosts(before) == "x.test" {
-            asked_first += 1;
-        } else {
-            break;
-        }
+    let step = |targets: Value| json!({ "chain": [{ "targets": targets }] });
+    for (route, param, says) in [
+        (json!({ "retries": 3 }), "retries", "unknown field"),
+        (json!({ "chain": [{ "targets": [], "polcy": "weighted" }] }), "polcy", "unknown field"),
+        (
+            json!({ "chain": [{ "targets": [{ "model": "a" }], "policy": "best" }] }),
+            "policy",
+            "sticky_by_user",
+        ),
+        (json!({ "fusion": { "models": ["a", "b"], "how": "sum" } }), "how", "best_of"),
+        (json!({ "chain": "api" }), "chain", "invalid type"),
+        (step(json!([])), "chain[0].targets", "name 1 to 16 models"),
+        (
+            step(json!([{ "model": "a" }, { "model": "a" }])),
+            "chain[0].targets[1].model",
+            "add the weights up",
+        ),
+        (json!({ "attempts_max": 0 }), "attempts_max", "set 1 to 16"),
+        (json!({ "times": { "total_ms": 0 } }), "times.total_ms", "set 1 to"),
+        (json!({ "fallback_answer": "" }), "fallback_answer", "leave it out"),
+        (
+            json!({ "preferred": [{ "caller": {}, "models": ["a"] }] }),
+            "preferred[0].caller",
+            "give one of `key` and `label`",
+        ),
+        (
+            json!({ "preferred": [{ "caller": { "key": "x" }, "models": ["a"] }] }),
+            "preferred[0].caller.key",
+            "key id",
+        ),
+    ] {
+        let got = set(&bed, "best", route.clone()).await;
+        got.is_error(400, "invalid_value", says);
+        assert_eq!(got.json()["error"]["param"], param, "{route}");
     }
-    assert!((4..=20).contains(&asked_first), "{asked_first} calls until it was left alone");
+    assert_eq!(set(&bed, "one", step(json!([{ "model": "two" }]))).await.status, 200);
+    let back = set(&bed, "two", step(json!([{ "model": "one" }]))).await;
+    back.is_error(400, "invalid_value", "leads back to itself");
+    assert_eq!(back.json()["error"]["param"], "chain");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_of_anthropic_s_is_answered_by_a_server_of_openai_s() {
+async fn a_call_is_explained_by_the_route_of_its_model() {
     let bed = Bed::new();
-    bed.targets.then(json(ANSWER)).then(events(vec![
-        Piece::Bytes("data: {\"id\":\"1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hel\"}}]}\n\n"),
-        Piece::Bytes("data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"lo\"},\"finish_reason\":\"stop\"}]}\n\n"),
-        Piece::Bytes("data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}\n\ndata: [DONE]\n\n"),
-    ]));
-    let ask = |stream: bool, more: &str| {
-        let body = format!(
-            r#"{{"model":"api","max_tokens":9,"system":"s","messages":[{{"role":"user","content":"q"}}],"stream":{stream}{more}}}"#
-        );
-        http::Request::post("/v1/messages")
-            .header("x-api-key", key_text(Scope::Inference))
-            .body(bytes::Bytes::from(body).into())
-            .unwrap()
+    let route = json!({
+        "chain": [
+            { "targets": [{ "model": "b/api" }, { "model": "nobody" }] },
+            { "targets": [{ "model": "a/api" }] },
+        ],
+        "preferred": [{ "caller": { "label": "research" }, "models": ["a/api"] }],
+    });
+    assert_eq!(set(&bed, "best", route).await.status, 200);
+    let got = bed.get("/api/explain?model=best").await.json();
+    let targets: Vec<&Value> = got["targets"].as_array().unwrap().iter().map(|t| &t["target"]).collect();
+    assert_eq!((targets, &got["route"]), (vec![&json!("b/api"), &json!("a/api")], &json!(true)));
+    assert_eq!(got["targets"][0]["why"], "weight 1 of 1, drawn");
+    assert_eq!(
+        got["left_out"],
+        json!([{ "name": "nobody", "why": "no deployment and no provider offers it" }])
+    );
+    let got = bed.get("/api/explain?model=best&label=ops,research").await.json();
+    assert_eq!(
+        (&got["targets"][0]["target"], &got["targets"][0]["why"]),
+        (&json!("a/api"), &json!("preferred for label research"))
+    );
+    bed.doors.avoided.lock().unwrap().insert("b".to_owned());
+    let got = bed.get("/api/explain?model=best").await.json();
+    assert_eq!(
+        (&got["targets"][0]["target"], &got["targets"][1]["late"]),
+        (&json!("a/api"), &json!("failed a moment ago"))
+    );
+    let got = bed.get("/api/explain?model=none").await.json();
+    assert_eq!((&got["targets"], &got["route"]), (&json!([]), &json!(false)));
+    assert_eq!(got["reason"], "no deployment and no provider offers it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_model_is_known_not_to_do_leaves_it_out_of_an_explanation() {
+    let bed = Bed::new();
+    let api = Api {
+        dialect: "openai".to_owned(),
+        url: "https://c.test/v1".to_owned(),
+        api_key: None,
+        options: Default::default(),
+        own_names: [("api".to_owned(), "gpt-4o".to_owned())].into(),
     };
-    let got = bed.send(ask(false, "")).await;
-    assert_eq!(got.json()["content"], value!([{ "type": "text", "text": "hi" }]), "{}", got.text());
-    let sent: Value = serde_json::from_slice(bed.targets.seen()[0].1.body()).unwrap();
-    assert_eq!(sent["messages"][0], value!({ "role": "system", "content": "s" }));
-    let got = bed.send(ask(true, "")).await;
-    assert_eq!(got.headers["content-type"], "text/event-stream");
-    assert!(got.text().contains("event: message_stop") && got.text().contains("\"hel\""), "{}", got.text());
-    let refused = bed.send(ask(false, r#","mcp_servers":[]"#)).await;
-    assert_eq!(
-        (refused.status.as_u16(), &refused.json()["error"]["type"]),
-        (400, &value!("invalid_request_error"))
-    );
-    assert_eq!(bed.targets.seen().len(), 2, "what cannot be said is not asked");
-    let no_key = http::Request::post("/v1/messages").body(bytes::Bytes::new().into()).unwrap();
-    let refused = bed.send(no_key).await;
-    assert_eq!(
-        (refused.status.as_u16(), &refused.json()["error"]["type"]),
-        (401, &value!("authentication_error"))
-    );
+    bed.provider_of("c", Kind::Api(api), &["api"]);
+    let asked = |query: &'static str| {
+        let bed = &bed;
+        async move { bed.get(&format!("/api/explain?model=c/api{query}")).await.json() }
+    };
+    assert_eq!(asked("&vision=true&tools=true&user=u&tokens=1000").await["targets"][0]["target"], "c/api");
+    let got = asked("&tokens=100000000").await;
+    assert_eq!(got["targets"], json!([]));
+    assert!(got["left_out"][0]["why"].as_str().unwrap().contains("100000000 needed"), "{got}");
+    assert!(got["reason"].as_str().unwrap().contains("can take this call"), "{got}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn garbage_is_never_passed_on_as_an_answer() {
+async fn a_call_that_makes_no_sense_is_not_explained() {
     let bed = Bed::new();
-    for garbage in ["<html>oops</html>", "{\"unexpected\": tru", "[]", "{}"] {
-        bed.targets
-            .then(Next::Answer(200, "application/json", vec![Piece::Bytes(garbage)]))
-            .then(json(ANSWER));
-        let got = bed.chat("api").await;
-        assert_eq!((got.status.as_u16(), got.text().as_str()), (200, ANSWER), "{garbage}");
-        tokio::time::advance(std::time::Duration::from_secs(10)).await;
+    for query in ["", "?model=a&vision=maybe", "?model=a&tokens=-1", "?model=a&key=x"] {
+        assert_eq!(bed.get(&format!("/api/explain{query}")).await.error().0, 400, "{query}");
     }
-    let both =
-        || Next::Answer(200, "application/json", vec![Piece::Bytes("{\"error\":{\"message\":\"full\"}}")]);
-    bed.targets.then(both()).then(both());
-    bed.chat("api").await.is_error(502, "upstream_error", "full");
 }
