@@ -16,7 +16,8 @@ use clap::{CommandFactory, Parser};
 use cli::args::{AdminCommand, Cli, Command, ConfigCommand};
 use cli::failure::Failure;
 use cli::{
-    admin, chat, deploy, deployments, events, recover, registries, restore, rotations, scheduling, show,
+    admin, chat, deploy, deployments, events, recover, registries, restore, rotations, routing, scheduling,
+    show,
 };
 
 /// Serves RocksDB too. Beside the C library's it saves a tenth to a quarter of a durable write's processor time, and holds no more
@@ -66,6 +67,8 @@ async fn ask(command: Command) -> Result<(), Failure> {
         Command::Deploy(args) => deploy::run(*args).await,
         Command::Deployments { action, target } => deployments::run(action, &target).await,
         Command::Provider(command) => registries::provider(command).await,
+        Command::Adapter(command) => routing::adapter(command).await,
+        Command::Route(command) => routing::route(command).await,
         Command::Key(command) => registries::key(command).await,
         Command::Token(command) => registries::token(command).await,
         Command::Status(target) => show::status(&target).await,

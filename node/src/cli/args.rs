@@ -12,10 +12,12 @@ pub(crate) use backup::{BackupCommand, BackupKey, RecoverArgs, RestoreArgs};
 
 mod registries;
 mod rotations;
+mod routing;
 mod scheduling;
 
 pub(crate) use registries::{KeyCommand, PriceCommand, ProviderAdd, ProviderCommand, TokenCommand};
 pub(crate) use rotations::{AuthorityCommand, KeyRotation, RewrapArgs, RotateArgs, SecretsCommand};
+pub(crate) use routing::{AdapterCommand, RouteCommand, RouteExplain, RouteSet};
 pub(crate) use scheduling::{
     DrainArgs, EventsArgs, MovesArgs, PolicyArgs, PolicyChange, QuotaCommand, RebalanceArgs,
 };
@@ -73,6 +75,12 @@ pub(crate) enum Command {
     /// Providers of models outside the cluster
     #[command(subcommand)]
     Provider(ProviderCommand),
+    /// Dialects of providers that are declared to the cluster
+    #[command(subcommand)]
+    Adapter(AdapterCommand),
+    /// Who answers calls for a model, in which order and on what conditions
+    #[command(subcommand)]
+    Route(RouteCommand),
     /// API keys
     #[command(subcommand)]
     Key(KeyCommand),

@@ -15,6 +15,7 @@ pub(crate) mod recover;
 pub(crate) mod registries;
 pub(crate) mod restore;
 pub(crate) mod rotations;
+pub(crate) mod routing;
 pub(crate) mod scheduling;
 pub(crate) mod secret;
 pub(crate) mod show;

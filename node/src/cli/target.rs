@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::args::{
-    AdminCommand, AuthorityCommand, BackupCommand, Cli, Command, ConfigCommand, DeploymentCommand,
-    KeyCommand, KeyRotation, NodeAction, PriceCommand, ProviderCommand, QuotaCommand, RecoverArgs,
-    RewrapArgs, SECRET, SecretsCommand, TokenCommand,
+    AdapterCommand, AdminCommand, AuthorityCommand, BackupCommand, Cli, Command, ConfigCommand,
+    DeploymentCommand, KeyCommand, KeyRotation, NodeAction, PriceCommand, ProviderCommand, QuotaCommand,
+    RecoverArgs, RewrapArgs, RouteCommand, SECRET, SecretsCommand, TokenCommand,
 };
 use super::failure::Failure;
 
@@ -115,16 +115,7 @@ fn asks(command: &mut Command) -> Option<(&mut Option<String>, &mut Access)> {
         Command::Backup(BackupCommand::Create { target, .. }) => target,
         Command::Restore(args) => &mut args.target,
         Command::Deployments { action: None, target } => target,
-        Command::Deployments { action: Some(action), .. } => match action {
-            DeploymentCommand::Show(named)
-            | DeploymentCommand::Stop(named)
-            | DeploymentCommand::Start(named)
-            | DeploymentCommand::Restart(named)
-            | DeploymentCommand::Delete(named)
-            | DeploymentCommand::Scale { named, .. }
-            | DeploymentCommand::Logs { named, .. } => &mut named.target,
-            DeploymentCommand::Policy(change) => &mut change.named.target,
-        },
+        Command::Deployments { action: Some(action), .. } => of_deployment(action),
         Command::Provider(ProviderCommand::Add(add)) => return Some((&mut add.node_url, &mut add.access)),
         Command::Provider(ProviderCommand::List(target) | ProviderCommand::Remove { target, .. })
         | Command::Key(
@@ -154,6 +145,8 @@ fn asks(command: &mut Command) -> Option<(&mut Option<String>, &mut Access)> {
             | PriceCommand::List(target)
             | PriceCommand::Remove { target, .. },
         ) => target,
+        Command::Route(command) => of_route(command),
+        Command::Adapter(command) => of_adapter(command),
         Command::Secrets(SecretsCommand::Rotate(how)) | Command::Gossip(KeyRotation::Rotate(how)) => {
             &mut how.target
         }
@@ -170,6 +163,39 @@ fn asks(command: &mut Command) -> Option<(&mut Option<String>, &mut Access)> {
         | Command::MockEngine(_) => return None,
     };
     Some((&mut target.url, &mut target.access))
+}
+
+fn of_deployment(command: &mut DeploymentCommand) -> &mut Target {
+    match command {
+        DeploymentCommand::Show(named)
+        | DeploymentCommand::Stop(named)
+        | DeploymentCommand::Start(named)
+        | DeploymentCommand::Restart(named)
+        | DeploymentCommand::Delete(named)
+        | DeploymentCommand::Scale { named, .. }
+        | DeploymentCommand::Logs { named, .. } => &mut named.target,
+        DeploymentCommand::Policy(change) => &mut change.named.target,
+    }
+}
+
+fn of_route(command: &mut RouteCommand) -> &mut Target {
+    match command {
+        RouteCommand::List(target)
+        | RouteCommand::Show { target, .. }
+        | RouteCommand::Remove { target, .. } => target,
+        RouteCommand::Set(set) => &mut set.target,
+        RouteCommand::Explain(ask) => &mut ask.target,
+    }
+}
+
+fn of_adapter(command: &mut AdapterCommand) -> &mut Target {
+    match command {
+        AdapterCommand::List(target)
+        | AdapterCommand::Show { target, .. }
+        | AdapterCommand::Put { target, .. }
+        | AdapterCommand::Rollback { target, .. }
+        | AdapterCommand::Remove { target, .. } => target,
+    }
 }
 
 #[cfg(test)]
