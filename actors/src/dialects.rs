@@ -3,27 +3,20 @@
 
 use std::sync::Arc;
 
-use adapters::declared::{Declared, shipped};
+use adapters::declared::{Declared, Wrong, shipped};
 use adapters::dialect::{Spoken, named};
-use domain::View;
+use domain::State;
 
-/// The dialect of a name.
+/// The dialect of a name; `None` where there is none.
 ///
 /// # Errors
-/// When there is none, or its declaration makes none: what to do.
-pub fn spoken(view: &View, name: &str) -> Result<Spoken, String> {
+/// When its declaration makes none that this program understands.
+pub fn spoken(state: &State, name: &str) -> Option<Result<Spoken, Wrong>> {
     if let Some(known) = named(name) {
-        return Ok(Spoken::Known(known));
+        return Some(Ok(Spoken::Known(known)));
     }
-    let put = view.state.adapters.get(&name.to_owned()).and_then(|adapter| adapter.spoken());
+    let put = state.adapters.get(&name.to_owned()).and_then(|adapter| adapter.spoken());
     let ours = || shipped().iter().find(|(shipped, _)| *shipped == name).map(|(_, text)| *text);
-    let Some(text) = put.map(|version| version.declaration.as_str()).or_else(ours) else {
-        return Err(format!(
-            "no dialect is called `{name}` here: upgrade this node's program, or declare it with `llmhub adapter put`"
-        ));
-    };
-    match Declared::parse(text) {
-        Ok(declared) => Ok(Spoken::Declared(Arc::new(declared))),
-        Err(wrong) => Err(format!("the declaration of the dialect `{name}` cannot be used: {wrong}")),
-    }
+    let text = put.map(|version| version.declaration.as_str()).or_else(ours)?;
+    Some(Declared::parse(text).map(|declared| Spoken::Declared(Arc::new(declared))))
 }

@@ -189,6 +189,7 @@ impl From<ProposeError> for Problem {
                 RejectClass::Conflict => Problem::conflict(message),
                 RejectClass::Invalid => {
                     let param = field(&reject).map(str::to_owned);
+                    let param = param.map(String::into_boxed_str);
                     Problem { param, ..Problem::bad_request("invalid_value", message) }
                 }
             },

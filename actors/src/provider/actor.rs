@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapters::FailureKind;
+use adapters::dialect::Spoken;
 use adapters::openai::COMPATIBLE;
 use arc_swap::ArcSwap;
 use domain::Millis;
@@ -268,12 +269,26 @@ fn endpoint(start: &Arguments) -> Result<Endpoint, String> {
     Ok(match kind {
         Kind::OpenAi { .. } | Kind::Mock => Endpoint::engine(base_url, None),
         Kind::Api(api) => Endpoint {
-            dialect: dialects::spoken(&start.ports.view.peek(), &api.dialect)?,
+            dialect: dialect(start, &api.dialect)?,
             base_url,
             secret: None,
             options: api.options.clone(),
         },
     })
+}
+
+/// The dialect of a name, or what to do where there is none.
+fn dialect(start: &Arguments, name: &str) -> Result<Spoken, String> {
+    match dialects::spoken(&start.ports.view.peek().state, name) {
+        Some(Ok(spoken)) => Ok(spoken),
+        Some(Err(wrong)) => Err(format!(
+            "the declaration of the dialect `{name}` cannot be used here: {wrong}; upgrade this node's program, or roll the \
+             adapter back"
+        )),
+        None => Err(format!(
+            "no dialect is called `{name}` here: upgrade this node's program, or declare it with `llmhub adapter put`"
+        )),
+    }
 }
 
 /// What the answer to a probe tells: any but a server's error shows that the provider is there, also one that it has no

@@ -3,10 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::Arc;
 
 use ::adapters::declared::{self, Declaration, Declared};
-use ::adapters::dialect::{self, Dialect, Spoken};
+use ::adapters::dialect::Spoken;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use domain::adapter::{Adapter, Command, Reject, Version};
@@ -50,13 +49,7 @@ fn shipped(name: &str) -> Option<&'static str> {
 /// # Errors
 /// When the cluster's declaration is none that this program understands. `None` is a kind that nothing is known of.
 pub(super) fn spoken(tables: &Tables, kind: &str) -> Option<Result<Spoken, Problem>> {
-    if let Some(known) = dialect::named(kind) {
-        return Some(Ok(Spoken::Known(known)));
-    }
-    let put = tables.adapters.get(&kind.to_owned()).and_then(|row| row.spoken());
-    let text = put.map(|version| version.declaration.as_str()).or_else(|| shipped(kind))?;
-    let declared: Result<Arc<dyn Dialect>, _> = Declared::parse(text).map(|dialect| Arc::new(dialect) as _);
-    Some(declared.map(Spoken::Declared).map_err(|wrong| {
+    Some(actors::dialects::spoken(tables, kind)?.map_err(|wrong| {
         let hint = "put a declaration that this version understands, or roll back";
         Problem::conflict(format!("adapter `{kind}` cannot be understood here: {wrong}; {hint}"))
     }))

@@ -1,21 +1,18 @@
 //! Who would be asked for a call, in which order and why: what routing itself decides by, with what this node knows now.
 
-use adapters::models;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use domain::decide::limiter::Tokens;
-use domain::decide::routing::plan::{self, Ability, Ask, Knowledge, LeftOut, Needs, Planned};
-use domain::decide::routing::{Load, Target, why};
-use domain::provider::Kind;
+use domain::decide::routing::plan::{self, Ask, LeftOut, Needs, Planned};
+use domain::decide::routing::{Target, why};
 use domain::{KeyId, View};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Answer;
-use super::adapters::spoken;
 use crate::extract::{App, Fresh, MayRead};
-use crate::inner::Inner;
+use crate::pipeline::Known;
 use crate::problem::Problem;
 
 /// A call, as far as it decides where it goes.
@@ -34,37 +31,6 @@ pub(crate) struct Asked {
     /// Read and written together.
     #[serde(default)]
     tokens: u64,
-}
-
-/// What this node knows of targets.
-struct Known<'a> {
-    inner: &'a Inner,
-    view: &'a View,
-}
-
-impl Knowledge for Known<'_> {
-    fn load(&self, target: &Target) -> Load {
-        let own = self.inner.loads.of(target).load(self.inner.loads.now());
-        let avoid = own.avoid || self.inner.deps.directory.load(target).is_some_and(|told| told.avoid);
-        Load { avoid, ..own }
-    }
-
-    /// What the tables of its dialect tell of the provider's model.
-    fn ability(&self, target: &Target, model: &str) -> Option<Ability> {
-        let Target::Provider(name) = target else { return None };
-        let provider = self.view.state.providers.get(name)?;
-        let Kind::Api(api) = &provider.kind else { return None };
-        let dialect = spoken(&self.view.state, &api.dialect)?.ok()?;
-        let table = dialect.models();
-        let known = models::find(&table, provider.own_name(model))?;
-        Some(Ability {
-            vision: known.vision,
-            tools: known.tools,
-            json_schema: known.json_schema,
-            context_tokens: Some(known.context).filter(|tokens| *tokens > 0),
-            rates: None,
-        })
-    }
 }
 
 pub(crate) async fn explain(
@@ -91,7 +57,7 @@ pub(crate) async fn explain(
         needs,
         tokens: Tokens { prompt: asked.tokens, completion: 0 },
     };
-    let known = Known { inner: &app, view: &view };
+    let known = Known { inner: &app, view: &view, now_ms: app.loads.now() };
     let (targets, left_out, reason) = match plan::plan(&view, &ask, &known, app.ids.draw()) {
         Ok(plan) => (plan.targets, plan.left_out, None),
         Err(nothing) => {

@@ -2,9 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use domain::route::{
-    Caller, Command, Fusion, Hedge, How, Policy, Preferred, Queue, Reject, Route, Share, Step, Times,
-};
+use domain::route::{Caller, Command, Policy, Preferred, Reject, Route, Share, Step, Times};
 use domain::{Command as Change, Millis};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -24,12 +22,9 @@ pub(crate) struct RouteRequest {
     #[serde(default)]
     preferred: Vec<PreferredRequest>,
     fallback_answer: Option<String>,
-    fusion: Option<FusionRequest>,
     #[serde(default)]
     times: TimesRequest,
     attempts_max: Option<u32>,
-    hedge: Option<HedgeRequest>,
-    queue: Option<QueueRequest>,
 }
 
 /// A step, tried after all before it failed.
@@ -66,64 +61,26 @@ struct CallerRequest {
     label: Option<String>,
 }
 
-/// One answer of several models.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FusionRequest {
-    models: Vec<String>,
-    how: HowRequest,
-}
-
-/// As [`How`], with unknown fields refused.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-enum HowRequest {
-    Vote,
-    BestOf { judge: String },
-    Merge { model: String },
-}
-
 /// How long is waited; what is left out is as the node's configuration says.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TimesRequest {
-    connect_ms: Option<Millis>,
     first_token_ms: Option<Millis>,
-    between_tokens_ms: Option<Millis>,
     total_ms: Option<Millis>,
-}
-
-/// That a second target is asked while the first keeps silent.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HedgeRequest {
-    after_ms: Option<Millis>,
-}
-
-/// How calls wait for their turn; what is left out is as it usually is.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct QueueRequest {
-    in_flight_max: Option<u32>,
-    waiting_max: Option<u32>,
-    wait_ms: Option<Millis>,
 }
 
 impl RouteRequest {
     fn row(self, name: String) -> Result<Route, Problem> {
-        let TimesRequest { connect_ms, first_token_ms, between_tokens_ms, total_ms } = self.times;
+        let TimesRequest { first_token_ms, total_ms } = self.times;
         let preferred = self.preferred.into_iter().enumerate().map(|(place, first)| preferred(place, first));
         Ok(Route {
             name,
             chain: self.chain.into_iter().map(step).collect(),
             preferred: preferred.collect::<Result<_, _>>()?,
             fallback_answer: self.fallback_answer,
-            fusion: self.fusion.map(fusion),
-            times: Times { connect_ms, first_token_ms, between_tokens_ms, total_ms },
+            times: Times { first_token_ms, total_ms, ..Times::default() },
             attempts_max: self.attempts_max,
-            hedge: self.hedge.map(|HedgeRequest { after_ms }| Hedge { after_ms }),
-            queue: self.queue.map(queue),
-            set_at: 0,
+            ..Route::default()
         })
     }
 }
@@ -148,24 +105,6 @@ fn preferred(place: usize, asked: PreferredRequest) -> Result<Preferred, Problem
     Ok(Preferred { caller, models: asked.models })
 }
 
-fn fusion(FusionRequest { models, how }: FusionRequest) -> Fusion {
-    let how = match how {
-        HowRequest::Vote => How::Vote,
-        HowRequest::BestOf { judge } => How::BestOf { judge },
-        HowRequest::Merge { model } => How::Merge { model },
-    };
-    Fusion { models, how }
-}
-
-fn queue(asked: QueueRequest) -> Queue {
-    let usual = Queue::default();
-    Queue {
-        in_flight_max: asked.in_flight_max.unwrap_or(usual.in_flight_max),
-        waiting_max: asked.waiting_max.unwrap_or(usual.waiting_max),
-        wait_ms: asked.wait_ms.unwrap_or(usual.wait_ms),
-    }
-}
-
 /// A route as requests have it, with its name and when it was set.
 fn shape(route: &Route) -> Value {
     let step = |Step { targets, policy }: &Step| {
@@ -179,20 +118,14 @@ fn shape(route: &Route) -> Value {
         };
         json!({ "caller": caller, "models": models })
     };
-    let Times { connect_ms, first_token_ms, between_tokens_ms, total_ms } = route.times;
+    let Times { first_token_ms, total_ms, .. } = route.times;
     json!({
         "name": route.name,
         "chain": route.chain.iter().map(step).collect::<Vec<_>>(),
         "preferred": route.preferred.iter().map(preferred).collect::<Vec<_>>(),
         "fallback_answer": route.fallback_answer,
-        "fusion": route.fusion,
-        "times": {
-            "connect_ms": connect_ms, "first_token_ms": first_token_ms,
-            "between_tokens_ms": between_tokens_ms, "total_ms": total_ms,
-        },
+        "times": { "first_token_ms": first_token_ms, "total_ms": total_ms },
         "attempts_max": route.attempts_max,
-        "hedge": route.hedge,
-        "queue": route.queue,
         "set_at": rfc3339(route.set_at),
     })
 }

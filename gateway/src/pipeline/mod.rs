@@ -37,6 +37,7 @@ use crate::inner::Inner;
 use crate::problem::Problem;
 use attempt::Miss;
 pub(crate) use budget::Budget;
+pub(crate) use choose::Known;
 use choose::{Search, may_pass};
 pub(crate) use inbound::relayed;
 pub(crate) use loads::Loads;

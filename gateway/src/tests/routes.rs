@@ -43,13 +43,11 @@ async fn a_route_is_set_shown_listed_and_removed() {
 #[tokio::test(start_paused = true)]
 async fn a_route_of_which_nothing_is_said_is_the_usual_one() {
     let bed = Bed::new();
-    let route = json!({ "chain": [{ "targets": [{ "model": "api" }] }], "queue": {}, "hedge": {} });
+    let route = json!({ "chain": [{ "targets": [{ "model": "api" }] }] });
     let set = set(&bed, "best", route).await.json();
     let step = json!({ "targets": [{ "model": "api", "weight": 1 }], "policy": "weighted" });
     assert_eq!(set["chain"], json!([step]));
-    assert_eq!(set["queue"], json!({ "in_flight_max": 64, "waiting_max": 256, "wait_ms": 30000 }));
-    assert_eq!(set["hedge"], json!({ "after_ms": null }));
-    assert!(set["fusion"].is_null() && set["attempts_max"].is_null() && set["fallback_answer"].is_null());
+    assert!(set["attempts_max"].is_null() && set["fallback_answer"].is_null());
 }
 
 #[tokio::test(start_paused = true)]
@@ -64,7 +62,7 @@ async fn what_is_wrong_with_a_route_is_told_by_its_field() {
             "policy",
             "sticky_by_user",
         ),
-        (json!({ "fusion": { "models": ["a", "b"], "how": "sum" } }), "how", "best_of"),
+        (json!({ "fusion": { "models": ["a", "b"], "how": "vote" } }), "fusion", "unknown field"),
         (json!({ "chain": "api" }), "chain", "invalid type"),
         (step(json!([])), "chain[0].targets", "name 1 to 16 models"),
         (
@@ -141,7 +139,7 @@ async fn what_a_model_is_known_not_to_do_leaves_it_out_of_an_explanation() {
         options: Default::default(),
         own_names: [("api".to_owned(), "gpt-4o".to_owned())].into(),
     };
-    bed.provider_of("c", Kind::Api(api), &["api"]);
+    bed.provider_of("c", Kind::Api(Box::new(api)), &["api"]);
     let asked = |query: &'static str| {
         let bed = &bed;
         async move { bed.get(&format!("/api/explain?model=c/api{query}")).await.json() }
