@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use bytes::Bytes;
+use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -226,11 +227,11 @@ impl Call {
         const FILE: &[u8] = b";base64,";
         let mut rest = &self.body[self.question_at.clone()];
         let (mut bytes, mut files) = (0, 0);
-        while let Some(at) = rest.windows(FILE.len()).position(|w| w == FILE) {
+        while let Some(at) = memmem::find(rest, FILE) {
             bytes += at;
             files += 1;
             rest = &rest[at..];
-            rest = &rest[rest.iter().position(|b| *b == b'"').unwrap_or(rest.len())..];
+            rest = &rest[memchr::memchr(b'"', rest).unwrap_or(rest.len())..];
         }
         ((bytes + rest.len() + self.aside_at.len()) as u64).div_ceil(BYTES_PER_TOKEN) + files * IMAGE_TOKENS
     }

@@ -6,6 +6,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use http::HeaderMap;
+use memchr::memmem;
 
 use crate::call::{Call, Error, HttpRequest, Operation, Target};
 use crate::chat::{Answer, Ask, Event, Feature};
@@ -48,7 +49,7 @@ pub trait Dialect: Send + Sync {
         };
         let json = body.trim_ascii();
         let (object, told) =
-            (json.starts_with(b"{") && json.ends_with(b"}"), contains(json, field.as_bytes()));
+            (json.starts_with(b"{") && json.ends_with(b"}"), memmem::find(json, field.as_bytes()).is_some());
         if object && told {
             return Ok(());
         }
@@ -263,11 +264,6 @@ impl Refusal {
         };
         Self::new(FailureKind::Server, error)
     }
-}
-
-/// Whether some bytes hold these.
-fn contains(bytes: &[u8], what: &[u8]) -> bool {
-    bytes.windows(what.len()).any(|window| window == what)
 }
 
 /// Tells by name the first thing that a question uses and a dialect cannot say.

@@ -1,5 +1,6 @@
 //! What a call tells, beside its model and its size, to those who choose a target for it.
 
+use memchr::memmem;
 use serde::Deserialize;
 
 use super::Call;
@@ -19,7 +20,7 @@ impl Call {
     /// What it uses that not every model can, as far as the names of its fields tell.
     pub fn uses(&self) -> Uses {
         // Quotes inside JSON strings are escaped: what stands in quotes here is a name, or a whole text that says so.
-        let has = |name: &[u8]| self.body.windows(name.len()).any(|window| window == name);
+        let has = |name: &[u8]| memmem::find(&self.body, name).is_some();
         Uses {
             vision: has(b"\"image_url\"")
                 || has(b"\"input_image\"")

@@ -140,6 +140,8 @@ impl<'a> Search<'a> {
         let stat = inner.loads.of(target);
         let pass = match stat.admit(inner.loads.now(), inner.ids.draw()) {
             Ok(pass) => pass,
+            // Own replicas are only tried last: an engine may fail on what one client asks, and its node sees to its health.
+            Err(_) if matches!(target, Target::Replica { .. }) => None,
             Err(left_ms) => {
                 self.barred_ms = Some(self.barred_ms.map_or(left_ms, |soonest| soonest.min(left_ms)));
                 return None;
